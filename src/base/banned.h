@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Functions that are too easy to get wrong: using one is a compile error. Forced into every file by the build. */
+#pragma once
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf gets strtok atoi atol atoll
+#pragma GCC poison gmtime localtime ctime asctime
+#pragma GCC poison tmpnam mktemp alloca

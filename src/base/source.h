@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A body source: where the bytes of an answer come from. Handlers and storage make one, the HTTP server sends it
+ * (and may park it while the client is slow). By value, moved not copied; one owner at a time, any thread.
+ */
+#pragma once
+
+#include "base/cc.h"
+#include "base/err.h"
+#include "base/str.h"
+
+enum rs_source_kind {
+    RS_SOURCE_NONE,   /* no bytes */
+    RS_SOURCE_MEMORY, /* bytes that stay valid until the release */
+    RS_SOURCE_FILE,   /* a range of an open file: leaves by sendfile */
+    RS_SOURCE_STREAM, /* read piece by piece, may block: sent by a worker */
+};
+
+struct rs_source {
+    enum rs_source_kind kind;
+    uint64_t length;    /* bytes that are left to send */
+    const char *memory; /* RS_SOURCE_MEMORY */
+    int fd;             /* RS_SOURCE_FILE; closed by the release */
+    uint64_t offset;    /* RS_SOURCE_FILE: of the next byte */
+    /* RS_SOURCE_STREAM: up to cap bytes into buf; *out_n of 0 before `length` bytes were given is an error. */
+    rs_rc (*read)(void *owner, void *buf, size_t cap, size_t *out_n, struct rs_err *err);
+    /* Called once by rs_source_release with owner; may be NULL. */
+    void (*release)(void *owner);
+    void *owner;
+};
+
+struct rs_source rs_source_memory(rs_str bytes, void (*release)(void *owner), void *owner);
+struct rs_source rs_source_file(int fd, uint64_t offset, uint64_t length); /* takes the descriptor */
+void rs_source_release(struct rs_source *s);                               /* then RS_SOURCE_NONE */
+/* Narrows to `length` bytes from `offset`; both must lie inside. Memory and files only. */
+void rs_source_narrow(struct rs_source *s, uint64_t offset, uint64_t length);

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Manifests: OCI image manifest and index (image-spec 1.1), Docker schema 2 and list, and Docker schema 1 as far as it
+ * must be recognised. Parsing is pure, checks what the specifications demand, and never trusts a count or a size.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "oci/digest.h"
+
+#define RS_MANIFEST_MAX (4 * 1024 * 1024) /* bytes */
+
+#define RS_MEDIA_OCI_MANIFEST "application/vnd.oci.image.manifest.v1+json"
+#define RS_MEDIA_OCI_INDEX "application/vnd.oci.image.index.v1+json"
+#define RS_MEDIA_DOCKER_MANIFEST "application/vnd.docker.distribution.manifest.v2+json"
+#define RS_MEDIA_DOCKER_LIST "application/vnd.docker.distribution.manifest.list.v2+json"
+#define RS_MEDIA_DOCKER_SCHEMA1 "application/vnd.docker.distribution.manifest.v1+json"
+#define RS_MEDIA_DOCKER_SCHEMA1_SIGNED "application/vnd.docker.distribution.manifest.v1+prettyjws"
+
+enum rs_manifest_kind {
+    RS_MANIFEST_IMAGE,   /* config and layers: OCI manifest, Docker schema 2 */
+    RS_MANIFEST_INDEX,   /* manifests: OCI index, Docker list */
+    RS_MANIFEST_SCHEMA1, /* recognised, nothing of it parsed */
+};
+
+enum rs_descriptor_role { RS_ROLE_CONFIG, RS_ROLE_LAYER, RS_ROLE_MANIFEST, RS_ROLE_SUBJECT };
+
+struct rs_descriptor {
+    enum rs_descriptor_role role;
+    struct rs_digest digest;
+    uint64_t size;
+    rs_str media_type;
+    size_t url_count;     /* entries of "urls" */
+    const rs_str *urls;
+    bool foreign;         /* a non-distributable layer: its blob need not be in the registry */
+};
+
+struct rs_manifest {
+    enum rs_manifest_kind kind;
+    rs_str media_type;    /* of the manifest itself, never empty */
+    rs_str artifact_type; /* image-spec's artifactType, or the config's media type; may be empty */
+    const struct rs_descriptor *descriptors; /* config, layers, manifests, in order; not the subject */
+    size_t descriptor_count;
+    bool has_subject;
+    struct rs_descriptor subject;
+};
+
+/* Parses and validates. content_type is the client's Content-Type or stored knowledge; it may be empty, then the
+ * mediaType of the content decides, else its shape. A content_type that contradicts mediaType is an error. Strings
+ * live in the arena. Errors: RS_E_MANIFEST_INVALID (with what and where). */
+rs_rc rs_manifest_parse(rs_str bytes, rs_str content_type, struct rs_arena *arena, struct rs_manifest *out,
+                        struct rs_err *err);

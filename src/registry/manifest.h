@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Manifests and tags of a repository. */
+#pragma once
+
+#include "oci/digest.h"
+#include "oci/manifest.h"
+#include "oci/reference.h"
+#include "registry/registry.h"
+
+/* A manifest in memory: immutable, shared, reference counted. */
+struct rs_manifest_doc {
+    rs_str bytes;      /* exactly as they were pushed */
+    rs_str media_type; /* what to answer as Content-Type */
+    struct rs_digest digest;
+};
+void rs_manifest_doc_unref(const struct rs_manifest_doc **doc);
+
+/* By tag or digest; the caller unrefs *out. RS_E_MANIFEST_UNKNOWN. Looks at the repository's link each time; the bytes
+ * come from a cache in memory. Quick on a local disk. */
+rs_rc rs_manifest_get(struct rs_registry *registry, rs_str repository, const struct rs_reference *reference,
+                      const struct rs_manifest_doc **out, struct rs_err *err);
+
+struct rs_manifest_put {
+    rs_str repository;
+    struct rs_reference reference; /* a tag, or the digest that the bytes must have */
+    rs_str content_type;           /* the client's */
+    rs_str bytes;
+};
+/* Validates, checks every referenced blob and child manifest, stores durably, then moves the tag. *out_digest: what it
+ * is stored under (SHA-256, or the algorithm of the reference's digest). RS_E_MANIFEST_INVALID,
+ * RS_E_MANIFEST_BLOB_UNKNOWN, RS_E_DIGEST_INVALID. */
+rs_rc rs_manifest_put(struct rs_registry *registry, const struct rs_manifest_put *put, struct rs_digest *out_digest,
+                      struct rs_err *err);

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The registry: what a repository is, on top of storage, in registry:2's layout (docs/DATA.md). Names, digests and tags
+ * that come in are already checked (oci/). All calls may block unless they say otherwise; any thread.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "base/str.h"
+#include "storage/storage.h"
+
+struct rs_registry;
+
+struct rs_registry_config {
+    size_t manifest_cache_bytes; /* ceiling of the manifest cache */
+};
+
+/* Borrows the storage for its lifetime. */
+rs_rc rs_registry_new(const struct rs_registry_config *config, struct rs_storage *storage, struct rs_registry **out,
+                      struct rs_err *err);
+void rs_registry_free(struct rs_registry **registry);
+struct rs_storage *rs_registry_storage(struct rs_registry *registry);
+
+/* Repositories in registry:2's order (component by component), after `last` (may be empty). The callback returns
+ * false to stop. */
+typedef bool rs_registry_visit(void *ctx, rs_str name);
+rs_rc rs_catalog_list(struct rs_registry *registry, rs_str last, rs_registry_visit *visit, void *ctx,
+                      struct rs_err *err);
+/* The tags of a repository in byte order, after `last`. RS_E_NAME_UNKNOWN if there is no such repository. */
+rs_rc rs_tags_list(struct rs_registry *registry, rs_str repository, rs_str last, rs_registry_visit *visit, void *ctx,
+                   struct rs_err *err);

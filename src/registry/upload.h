@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Uploads of blobs. The storage is the truth of an upload's offset; one writer holds an upload at a time, in all
+ * processes; the hash is carried on in registry:2's hashstates files, so that no byte is read twice.
+ */
+#pragma once
+
+#include "base/clock.h"
+#include "oci/digest.h"
+#include "registry/registry.h"
+
+struct rs_upload;
+
+/* Begins one. Not durable, as its 202 needs no sync. */
+rs_rc rs_upload_begin(struct rs_registry *registry, rs_str repository, char out_uuid[RS_UUID_SIZE], struct rs_err *err);
+/* How much has been received. RS_E_BLOB_UPLOAD_UNKNOWN. Does not take the upload. */
+rs_rc rs_upload_stat(struct rs_registry *registry, rs_str repository, rs_str uuid, uint64_t *out_offset,
+                     struct rs_err *err);
+/* Takes it for writing. alg: what to hash with (that of the expected digest, else SHA-256).
+ * RS_E_BLOB_UPLOAD_UNKNOWN; RS_E_RANGE_INVALID if another writer holds it. */
+rs_rc rs_upload_open(struct rs_registry *registry, rs_str repository, rs_str uuid, enum rs_hash_alg alg,
+                     struct rs_upload **out, struct rs_err *err);
+uint64_t rs_upload_offset(const struct rs_upload *upload);
+rs_rc rs_upload_write(struct rs_upload *upload, const void *data, size_t len, struct rs_err *err);
+/* Keeps what was received for a later request, and lets go. NULL is fine. */
+void rs_upload_suspend(struct rs_upload **upload);
+/* Checks the digest, makes blob and link durable and visible, ends the upload. RS_E_DIGEST_INVALID: the bytes are not
+ * those; the upload is removed. On another error it is suspended. Always nulls *upload. */
+rs_rc rs_upload_commit(struct rs_upload **upload, const struct rs_digest *digest, struct rs_err *err);
+/* Removes it. RS_E_BLOB_UPLOAD_UNKNOWN. */
+rs_rc rs_upload_cancel(struct rs_registry *registry, rs_str repository, rs_str uuid, struct rs_err *err);

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Storage: objects under paths ("/docker/registry/v2/…"), on a driver (fs; s3 comes with its issue; faulty wraps one
+ * and fails on demand). Paths start with '/', hold no "." or "..", and are bytes of [A-Za-z0-9._/-] only. A handle may
+ * be used by any thread. Calls may block, except that reading small things of a local disk is quick.
+ *
+ * Durability: what a call writes with a batch is durable once rs_storage_sync(batch) has returned RS_OK, and only
+ * then may the client be told. Without a batch nothing is promised. See "DURABLE" in fs_sync.c.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "base/source.h"
+#include "base/str.h"
+
+struct rs_storage;
+
+struct rs_storage_stat {
+    uint64_t size;
+    int64_t mtime_s;
+    bool is_directory;
+    /* Identifies this content: equal stamps mean unchanged bytes. 0: the driver cannot tell, or it changed too
+     * recently to be sure; then do not cache. */
+    uint64_t stamp;
+};
+
+/* What a request has written and not yet made durable. On the caller's stack. */
+#define RS_BATCH_MAX 16
+struct rs_storage_batch {
+    size_t count;
+    char *directories[RS_BATCH_MAX]; /* the driver's */
+};
+void rs_storage_batch_init(struct rs_storage_batch *batch);
+void rs_storage_batch_release(struct rs_storage_batch *batch);
+
+void rs_storage_free(struct rs_storage **storage);
+const char *rs_storage_name(const struct rs_storage *storage); /* "filesystem", for logs and errors */
+
+/* RS_E_NOT_FOUND if there is nothing. */
+rs_rc rs_storage_stat(struct rs_storage *storage, const char *path, struct rs_storage_stat *out, struct rs_err *err);
+/* Appends a small object to out, whose ceiling holds. RS_E_NOT_FOUND. */
+rs_rc rs_storage_read(struct rs_storage *storage, const char *path, struct rs_buf *out, struct rs_err *err);
+/* Opens an object for sending. out_stat may be NULL. RS_E_NOT_FOUND. */
+rs_rc rs_storage_open(struct rs_storage *storage, const char *path, struct rs_source *out,
+                      struct rs_storage_stat *out_stat, struct rs_err *err);
+/* Writes a small object whole, replacing one that is there: a reader sees the old or the new. */
+rs_rc rs_storage_put(struct rs_storage *storage, const char *path, rs_str bytes, struct rs_storage_batch *batch,
+                     struct rs_err *err);
+/* Removes an object, or everything below a path. Nothing there is RS_OK. */
+rs_rc rs_storage_remove(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch,
+                        struct rs_err *err);
+/* The children of a directory, in byte order of their names, those after `after` (may be empty). The callback returns
+ * false to stop. Nothing there: RS_E_NOT_FOUND. The directory flag is exact. */
+typedef bool rs_storage_visit(void *ctx, rs_str name, bool is_directory);
+rs_rc rs_storage_list(struct rs_storage *storage, const char *path, rs_str after, rs_storage_visit *visit, void *ctx,
+                      struct rs_err *err);
+/* Makes what the batch holds durable, and empties it. Syncs of concurrent callers are grouped. */
+rs_rc rs_storage_sync(struct rs_storage *storage, struct rs_storage_batch *batch, struct rs_err *err);
+
+/* An object that grows: an upload's data. One writer in all processes. */
+struct rs_storage_file;
+/* Opens (creates) it at its end. RS_E_BUSY: another writer holds it. *out_size: what it holds already. */
+rs_rc rs_storage_append_open(struct rs_storage *storage, const char *path, struct rs_storage_file **out,
+                             uint64_t *out_size, struct rs_err *err);
+rs_rc rs_storage_append(struct rs_storage_file *file, const void *data, size_t len, struct rs_err *err);
+/* Reads what was written, from any offset; *out_n == 0 at the end. */
+rs_rc rs_storage_append_read(struct rs_storage_file *file, uint64_t offset, void *buf, size_t cap, size_t *out_n,
+                             struct rs_err *err);
+/* Keeps what was written (not durably) and lets go of it. NULL is fine. */
+void rs_storage_append_close(struct rs_storage_file **file);
+/* Makes it the object at `path`, its bytes synced, and closes it. If there is one of the same size already, that one
+ * stays (the path says the content's digest) and ours is removed. On an error the file stays open. */
+rs_rc rs_storage_publish(struct rs_storage_file **file, const char *path, struct rs_storage_batch *batch,
+                         struct rs_err *err);
+
+/* --- drivers --- */
+/* The local disk. Makes the root directory if it is missing. RS_E_CONFIG if it cannot be used. */
+rs_rc rs_storage_fs_new(const char *root, struct rs_storage **out, struct rs_err *err);
+
+/* How many flushes (fsync, fdatasync) were asked for since the start, for the bench and tests. */
+uint64_t rs_storage_flushes(const struct rs_storage *storage);

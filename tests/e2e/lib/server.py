@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The registries under test: Roadstead, and Debian's docker-registry 2.8.2 as its peer."""
+
+import copy
+import json
+import os
+import pathlib
+import socket
+
+from . import proc
+from .client import Registry
+
+REPOSITORY_ROOT = pathlib.Path(__file__).resolve().parents[3]
+ROADSTEAD = os.environ.get("ROADSTEAD_BIN", str(REPOSITORY_ROOT / "build/release/roadstead"))
+# Runs the tests against docker-registry instead, to see that the tests themselves are right.
+REFERENCE_ONLY = os.environ.get("ROADSTEAD_E2E_REFERENCE") == "1"
+
+
+def merged(base, changes):
+    """`changes` laid over `base`, section by section."""
+    result = copy.deepcopy(base)
+    for key, value in (changes or {}).items():
+        both_maps = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merged(result[key], value) if both_maps else value
+    return result
+
+
+class Server:
+    """A registry on a data directory. It can be started again after its end; it keeps its address."""
+
+    def __init__(self, program, work, root=None, config=None, name="server", env=None):
+        self.program = program
+        self.work = pathlib.Path(work)
+        self.root = pathlib.Path(root or self.work / "data")
+        self.name = name
+        self.host = f"127.0.0.1:{proc.free_port()}"
+        self.env = proc.environment(self.work, **(env or {}))
+        self.daemon = None
+        self.config = merged({
+            "version": 0.1,
+            "log": {"level": "info"},
+            "storage": {"filesystem": {"rootdirectory": str(self.root)}, "delete": {"enabled": True}},
+            "http": {"addr": self.host, "secret": "of all processes in these tests", "draintimeout": "60s"},
+        }, config)
+
+    @property
+    def config_file(self):
+        return self.work / f"{self.name}.yml"
+
+    @property
+    def api(self):
+        return Registry(self.host)
+
+    def write_config(self):
+        self.config_file.write_text(json.dumps(self.config, indent=2))  # JSON is YAML
+        return self.config_file
+
+    def spawn(self, wrapper=(), **popen):
+        """Starts it and does not wait. `wrapper`: a command to run it under."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        argv = [*wrapper, self.program, "serve", self.write_config()]
+        self.daemon = proc.Daemon(argv, self.work / f"{self.name}.log", self.env, cwd=self.work, **popen)
+        return self
+
+    def start(self, **popen):
+        self.spawn(**popen)
+        self.wait_ready()
+        return self
+
+    def wait_ready(self):
+        proc.wait_until(f"{self.name} answers", self.answers, self.daemon)
+
+    def answers(self):
+        try:
+            return self.api.get("/v2/").status == 200
+        except OSError:
+            return False
+
+    def accepts(self):
+        host, port = self.host.rsplit(":", 1)
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+            return True
+        except OSError:
+            return False
+
+    @property
+    def running(self):
+        return self.daemon is not None and self.daemon.process.poll() is None
+
+    def stop(self):
+        """Ends it as an operator does, and checks that it ended well."""
+        if self.daemon is None:
+            return
+        status = self.daemon.stop()
+        self.daemon.assert_no_sanitizer_report()
+        # docker-registry ends by the signal when no draintimeout is set, with 0 otherwise.
+        assert status == 0, f"{self.name} ended with {status}\n{self.daemon.output()}"
+        self.daemon = None
+
+    def kill(self):
+        """As a crash: kill -9."""
+        self.daemon.kill()
+        self.daemon.assert_no_sanitizer_report()
+        self.daemon = None
+
+    def restart(self):
+        self.stop()
+        return self.start()
+
+    def log_text(self):
+        return (self.work / f"{self.name}.log").read_text(errors="replace")
+
+
+def roadstead(work, **kwargs):
+    return Server("docker-registry" if REFERENCE_ONLY else ROADSTEAD, work, **kwargs)
+
+
+def docker_registry(work, **kwargs):
+    kwargs.setdefault("name", "docker-registry")
+    return Server("docker-registry", work, **kwargs)
+
+
+def collect_garbage(work, root, delete_untagged=False):
+    """Runs docker-registry's own collector over a data directory (nothing may write to it meanwhile)."""
+    config = pathlib.Path(work) / "collector.yml"
+    config.write_text(json.dumps({"version": 0.1, "storage": {"filesystem": {"rootdirectory": str(root)},
+                                                             "delete": {"enabled": True}}}))
+    flags = ["-m"] if delete_untagged else []
+    return proc.run("docker-registry", "garbage-collect", *flags, config, env=proc.environment(work))
