@@ -7,6 +7,11 @@
 #include <string.h>
 #include <time.h>
 
+/* some C libraries make macros of these */
+#undef sprintf
+#undef vsprintf
+#undef alloca
+
 #pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf gets strtok atoi atol atoll
 #pragma GCC poison gmtime localtime ctime asctime
 #pragma GCC poison tmpnam mktemp alloca
