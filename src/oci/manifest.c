@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The document is a stranger's. Before jansson sees it, its depth and its values are counted: jansson recurses while
+ * threads have small stacks, and "{}," costs it a hundred times its bytes. After that, what not everybody understands
+ * alike is refused: members twice, in another case (Go's decoder takes "Layers" for "layers"), of two kinds at once.
+ */
+#include "oci/manifest.h"
+
+#include <jansson.h>
+#include <stdarg.h>
+
+#define DEPTH_MAX 64
+#define CONTAINERS_MAX 50000
+#define MEMBERS_MAX 250000
+
+struct media {
+    const char *name;
+    enum rs_manifest_kind kind;
+    bool docker; /* Docker demands mediaType in the document, and has no subject */
+};
+
+static const struct media media_types[] = {
+    {RS_MEDIA_OCI_MANIFEST, RS_MANIFEST_IMAGE, false},    {RS_MEDIA_OCI_INDEX, RS_MANIFEST_INDEX, false},
+    {RS_MEDIA_DOCKER_MANIFEST, RS_MANIFEST_IMAGE, true},  {RS_MEDIA_DOCKER_LIST, RS_MANIFEST_INDEX, true},
+    {RS_MEDIA_DOCKER_SCHEMA1, RS_MANIFEST_SCHEMA1, true}, {RS_MEDIA_DOCKER_SCHEMA1_SIGNED, RS_MANIFEST_SCHEMA1, true},
+};
+
+static const char *const foreign_types[] = {
+    "application/vnd.docker.image.rootfs.foreign.diff.tar",
+    "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
+};
+
+static const char *const manifest_keys[] = {"schemaVersion", "mediaType", "artifactType", "config",     "layers",
+                                            "manifests",     "subject",   "annotations",  "signatures", NULL};
+static const char *const descriptor_keys[] = {"mediaType", "digest", "size", "urls", "annotations", NULL};
+
+struct parser {
+    struct rs_arena *arena;
+    struct rs_err *err;
+};
+
+static rs_rc RS_PRINTF(2, 3) invalid(const struct parser *p, const char *fmt, ...)
+{
+    va_list args;
+    char text[RS_ERR_TEXT_MAX];
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    return rs_err_set(p->err, RS_E_MANIFEST_INVALID, "%s", text);
+}
+
+static void json_free(json_t **json)
+{
+    json_decref(*json);
+    *json = NULL;
+}
+
+/* --- the document --- */
+
+static rs_rc check_limits(const struct parser *p, rs_str bytes)
+{
+    size_t depth = 0;
+    size_t containers = 0;
+    size_t members = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < bytes.len; i++) {
+        char c = bytes.ptr[i];
+        if (c == '"')
+            in_string = !in_string;
+        else if (in_string)
+            i += c == '\\';
+        else if (c == '{' || c == '[')
+            depth++, containers++;
+        else if (c == '}' || c == ']')
+            depth -= depth > 0;
+        else if (c == ',')
+            members++;
+        if (depth > DEPTH_MAX)
+            return invalid(p, "byte %zu: the JSON is nested more than %d deep", i, DEPTH_MAX);
+    }
+    if (containers > CONTAINERS_MAX || members > MEMBERS_MAX)
+        return invalid(p, "the JSON has too many values: %d objects and arrays and %d members are allowed",
+                       CONTAINERS_MAX, MEMBERS_MAX);
+    return RS_OK;
+}
+
+static rs_rc load(const struct parser *p, rs_str bytes, json_t **out)
+{
+    json_error_t error;
+    if (bytes.len > RS_MANIFEST_MAX)
+        return rs_err_set(p->err, RS_E_MANIFEST_TOO_BIG, "the manifest has %zu bytes; %d are allowed", bytes.len,
+                          RS_MANIFEST_MAX);
+    RS_TRY(check_limits(p, bytes));
+    json_t *root = json_loadb(bytes.len == 0 ? "" : bytes.ptr, bytes.len, JSON_REJECT_DUPLICATES, &error);
+    if (root == NULL)
+        return invalid(p, "line %d, column %d: %s", error.line, error.column, error.text);
+    *out = root;
+    if (!json_is_object(root))
+        return invalid(p, "the manifest is not a JSON object");
+    return RS_OK;
+}
+
+/* As Go's decoder compares: ASCII letters, and the two characters beyond ASCII that fold to one (long s, Kelvin). */
+static bool folds_to(const char *key, const char *name)
+{
+    for (; *key != '\0' && *name != '\0'; key++, name++) {
+        rs_str rest = rs_str_c(key);
+        char c = *key;
+        if (rs_str_starts(rest, RS_STR("\xc5\xbf")))
+            c = 's', key += 1;
+        else if (rs_str_starts(rest, RS_STR("\xe2\x84\xaa")))
+            c = 'k', key += 2;
+        if (!rs_str_eq_nocase((rs_str){&c, 1}, (rs_str){name, 1}))
+            return false;
+    }
+    return *key == '\0' && *name == '\0';
+}
+
+static rs_rc check_keys(const struct parser *p, const char *where, json_t *object, const char *const *names)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value)
+    {
+        for (const char *const *name = names; *name != NULL; name++) {
+            if (strcmp(key, *name) != 0 && folds_to(key, *name))
+                return invalid(p, "%s: \"%s\" must be written \"%s\"", where, key, *name);
+        }
+    }
+    return RS_OK;
+}
+
+/* A member; null counts as none, as everywhere in these formats, whose writers are mostly in Go. */
+static json_t *member(const json_t *object, const char *key)
+{
+    json_t *value = json_object_get(object, key);
+    return json_is_null(value) ? NULL : value;
+}
+
+static rs_str string_of(const json_t *string)
+{
+    return (rs_str){json_string_value(string), json_string_length(string)};
+}
+
+/* An optional string; the empty one if it is not there. */
+static rs_rc get_string(const struct parser *p, const char *where, const json_t *object, const char *key, rs_str *out)
+{
+    const json_t *value = member(object, key);
+    if (value != NULL && !json_is_string(value))
+        return invalid(p, "%s: %s is not a string", where, key);
+    *out = value == NULL ? (rs_str){NULL, 0} : rs_arena_copy(p->arena, string_of(value));
+    return RS_OK;
+}
+
+static rs_rc check_annotations(const struct parser *p, const char *where, const json_t *object)
+{
+    json_t *annotations = member(object, "annotations");
+    const char *key;
+    json_t *value;
+    if (annotations == NULL)
+        return RS_OK;
+    if (!json_is_object(annotations))
+        return invalid(p, "%s: annotations is not an object", where);
+    json_object_foreach(annotations, key, value)
+    {
+        if (!json_is_string(value))
+            return invalid(p, "%s: the annotation \"%.100s\" is not a string", where, key);
+    }
+    return RS_OK;
+}
+
+/* --- descriptors (image-spec, descriptor.md) --- */
+
+static bool is_foreign(rs_str media_type)
+{
+    for (size_t i = 0; i < RS_COUNT(foreign_types); i++) {
+        if (rs_str_eq_c(media_type, foreign_types[i]))
+            return true;
+    }
+    return false;
+}
+
+static rs_rc parse_urls(const struct parser *p, const char *where, const json_t *object, struct rs_descriptor *d)
+{
+    const json_t *array = member(object, "urls");
+    if (array == NULL)
+        return RS_OK;
+    if (!json_is_array(array))
+        return invalid(p, "%s: urls is not an array", where);
+    size_t count = json_array_size(array);
+    rs_str *urls = rs_arena_alloc(p->arena, count * sizeof *urls);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *url = json_array_get(array, i);
+        if (!json_is_string(url))
+            return invalid(p, "%s: urls[%zu] is not a string", where, i);
+        urls[i] = rs_arena_copy(p->arena, string_of(url));
+    }
+    d->urls = urls;
+    d->url_count = count;
+    return RS_OK;
+}
+
+static rs_rc parse_digest(const struct parser *p, const char *where, const json_t *object, struct rs_digest *out)
+{
+    struct rs_err why;
+    const json_t *value = member(object, "digest");
+    if (!json_is_string(value))
+        return invalid(p, "%s: digest is missing or not a string", where);
+    if (rs_digest_parse(string_of(value), out, &why) != RS_OK)
+        return invalid(p, "%s: digest: %s", where, why.text);
+    return RS_OK;
+}
+
+static rs_rc parse_descriptor(const struct parser *p, const char *where, json_t *object, enum rs_descriptor_role role,
+                              struct rs_descriptor *out)
+{
+    struct rs_descriptor d = {.role = role};
+    if (!json_is_object(object))
+        return invalid(p, "%s is not an object", where);
+    RS_TRY(check_keys(p, where, object, descriptor_keys));
+    RS_TRY(get_string(p, where, object, "mediaType", &d.media_type));
+    RS_TRY(parse_digest(p, where, object, &d.digest));
+    const json_t *size = member(object, "size");
+    if (!json_is_integer(size) || json_integer_value(size) < 0)
+        return invalid(p, "%s: size must be an integer that is not negative", where);
+    d.size = (uint64_t)json_integer_value(size);
+    RS_TRY(parse_urls(p, where, object, &d));
+    RS_TRY(check_annotations(p, where, object));
+    d.foreign = role == RS_ROLE_LAYER && is_foreign(d.media_type);
+    *out = d;
+    return RS_OK;
+}
+
+/* Appends the descriptors of an array, which may be missing, at *count. */
+static rs_rc parse_array(const struct parser *p, const char *key, const json_t *array, enum rs_descriptor_role role,
+                         struct rs_descriptor *out, size_t *count)
+{
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        char where[64];
+        snprintf(where, sizeof where, "%s[%zu]", key, i);
+        RS_TRY(parse_descriptor(p, where, json_array_get(array, i), role, &out[*count]));
+        ++*count;
+    }
+    return RS_OK;
+}
+
+/* --- which kind it is --- */
+
+static const struct media *find_media(rs_str name)
+{
+    for (size_t i = 0; i < RS_COUNT(media_types); i++) {
+        if (rs_str_eq_nocase(name, rs_str_c(media_types[i].name)))
+            return &media_types[i];
+    }
+    return NULL;
+}
+
+static rs_rc unknown_type(const struct parser *p, const char *where, rs_str name)
+{
+    return invalid(p,
+                   "%s: \"" RS_STR_FMT "\" is not a type of manifest that is known here: " RS_MEDIA_OCI_MANIFEST
+                   ", " RS_MEDIA_OCI_INDEX ", " RS_MEDIA_DOCKER_MANIFEST ", " RS_MEDIA_DOCKER_LIST,
+                   where, RS_STR_ARG(rs_str_sub(name, 0, 100)));
+}
+
+/* No type was given: the shape decides. Docker's types cannot be meant, they demand mediaType. */
+static rs_rc media_of_shape(const struct parser *p, const json_t *root, const struct media **out)
+{
+    const char *name = NULL;
+    if (json_integer_value(member(root, "schemaVersion")) == 1)
+        name = member(root, "signatures") != NULL ? RS_MEDIA_DOCKER_SCHEMA1_SIGNED : RS_MEDIA_DOCKER_SCHEMA1;
+    else if (json_object_get(root, "manifests") != NULL)
+        name = RS_MEDIA_OCI_INDEX;
+    else if (json_object_get(root, "config") != NULL || json_object_get(root, "layers") != NULL)
+        name = RS_MEDIA_OCI_MANIFEST;
+    if (name == NULL)
+        return invalid(p, "the manifest has neither mediaType nor config, layers or manifests: its type is unknown");
+    *out = find_media(rs_str_c(name));
+    return RS_OK;
+}
+
+/* What the request says; NULL if it says nothing of use. */
+static rs_rc media_of_content_type(const struct parser *p, rs_str content_type, const struct media **out)
+{
+    rs_str essence;
+    rs_str parameters;
+    rs_str_cut(content_type, ';', &essence, &parameters);
+    essence = rs_str_trim(essence);
+    *out = find_media(essence);
+    if (*out == NULL && essence.len > 0 && !rs_str_eq_nocase(essence, RS_STR("application/json")))
+        return unknown_type(p, "Content-Type", essence);
+    return RS_OK;
+}
+
+static rs_rc find_type(const struct parser *p, const json_t *root, rs_str content_type, const struct media **out)
+{
+    rs_str name;
+    const struct media *header;
+    RS_TRY(media_of_content_type(p, content_type, &header));
+    RS_TRY(get_string(p, "the manifest", root, "mediaType", &name));
+    const struct media *inner = find_media(name);
+    if (name.len > 0 && inner == NULL)
+        return unknown_type(p, "mediaType", name);
+    if (header != NULL && inner != NULL && header != inner)
+        return invalid(p, "Content-Type says %s, but the manifest's mediaType is %s", header->name, inner->name);
+    *out = inner != NULL ? inner : header;
+    if (*out == NULL)
+        return media_of_shape(p, root, out);
+    if (inner == NULL && (*out)->docker && (*out)->kind != RS_MANIFEST_SCHEMA1)
+        return invalid(p, "a manifest of the type %s must have it as its mediaType", (*out)->name);
+    return RS_OK;
+}
+
+/* schemaVersion, and the members that only the other kind may have (CVE-2021-41190). */
+static rs_rc check_shape(const struct parser *p, const json_t *root, const struct media *media)
+{
+    const json_t *version = member(root, "schemaVersion");
+    json_int_t want = media->kind == RS_MANIFEST_SCHEMA1 ? 1 : 2;
+    if (!json_is_integer(version) || json_integer_value(version) != want)
+        return invalid(p, "schemaVersion must be %d in a manifest of the type %s", (int)want, media->name);
+    bool index = json_object_get(root, "manifests") != NULL;
+    bool image = json_object_get(root, "config") != NULL || json_object_get(root, "layers") != NULL;
+    if (index && image)
+        return invalid(p, "the manifest has both manifests and config or layers: it must be an index or an image");
+    if (media->kind == RS_MANIFEST_IMAGE && index)
+        return invalid(p, "a manifest of the type %s must not have manifests", media->name);
+    if (media->kind == RS_MANIFEST_INDEX && image)
+        return invalid(p, "a manifest of the type %s must not have config or layers", media->name);
+    return RS_OK;
+}
+
+/* --- the kinds --- */
+
+static rs_rc get_array(const struct parser *p, const json_t *root, const char *key, json_t **out)
+{
+    *out = member(root, key);
+    if (*out != NULL && !json_is_array(*out))
+        return invalid(p, "%s is not an array", key);
+    return RS_OK;
+}
+
+static rs_rc parse_image(const struct parser *p, json_t *root, struct rs_manifest *m)
+{
+    json_t *layers;
+    json_t *config = member(root, "config");
+    if (config == NULL)
+        return invalid(p, "config is missing");
+    RS_TRY(get_array(p, root, "layers", &layers));
+    struct rs_descriptor *list = rs_arena_alloc(p->arena, (1 + json_array_size(layers)) * sizeof *list);
+    RS_TRY(parse_descriptor(p, "config", config, RS_ROLE_CONFIG, list));
+    m->descriptor_count = 1;
+    m->descriptors = list;
+    if (m->artifact_type.len == 0)
+        m->artifact_type = list->media_type;
+    return parse_array(p, "layers", layers, RS_ROLE_LAYER, list, &m->descriptor_count);
+}
+
+static rs_rc parse_index(const struct parser *p, json_t *root, struct rs_manifest *m)
+{
+    json_t *manifests;
+    if (json_object_get(root, "manifests") == NULL)
+        return invalid(p, "manifests is missing");
+    RS_TRY(get_array(p, root, "manifests", &manifests));
+    struct rs_descriptor *list = rs_arena_alloc(p->arena, json_array_size(manifests) * sizeof *list);
+    m->descriptors = list;
+    return parse_array(p, "manifests", manifests, RS_ROLE_MANIFEST, list, &m->descriptor_count);
+}
+
+static rs_rc parse_content(const struct parser *p, json_t *root, const struct media *media, struct rs_manifest *m)
+{
+    RS_TRY(get_string(p, "the manifest", root, "artifactType", &m->artifact_type));
+    RS_TRY(check_annotations(p, "the manifest", root));
+    json_t *subject = member(root, "subject");
+    if (subject != NULL && !media->docker) {
+        RS_TRY(parse_descriptor(p, "subject", subject, RS_ROLE_SUBJECT, &m->subject));
+        m->has_subject = true;
+    }
+    return media->kind == RS_MANIFEST_IMAGE ? parse_image(p, root, m) : parse_index(p, root, m);
+}
+
+rs_rc rs_manifest_parse(rs_str bytes, rs_str content_type, struct rs_arena *arena, struct rs_manifest *out,
+                        struct rs_err *err)
+{
+    RS_AUTO(json_free) json_t *root = NULL;
+    const struct parser p = {arena, err};
+    const struct media *media = NULL;
+    RS_TRY(load(&p, bytes, &root));
+    RS_TRY(check_keys(&p, "the manifest", root, manifest_keys));
+    RS_TRY(find_type(&p, root, content_type, &media));
+    RS_TRY(check_shape(&p, root, media));
+    struct rs_manifest m = {.kind = media->kind, .media_type = rs_str_c(media->name)};
+    if (media->kind != RS_MANIFEST_SCHEMA1)
+        RS_TRY(parse_content(&p, root, media, &m));
+    *out = m;
+    return RS_OK;
+}
