@@ -30,7 +30,7 @@ struct rs_header {
 };
 
 struct rs_reply {
-    int status;               /* 200 unless the handler says otherwise */
+    int status;                /* 200 unless the handler says otherwise */
     struct rs_header *headers; /* in the order they were added */
     size_t header_count;
     size_t header_cap;

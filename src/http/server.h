@@ -39,18 +39,18 @@ struct rs_http_config {
     /* Adds headers to every reply. May be NULL. */
     void (*on_reply)(struct rs_request *req, void *ctx);
 
-    unsigned lanes;       /* 0: one a core */
+    unsigned lanes; /* 0: one a core */
     unsigned max_connections;
-    unsigned max_workers;          /* requests that are served by workers at the same time */
-    unsigned reserved_workers;     /* of these, kept for requests without a body */
+    unsigned max_workers;      /* requests that are served by workers at the same time */
+    unsigned reserved_workers; /* of these, kept for requests without a body */
     unsigned max_body_workers_per_address;
-    size_t max_head;               /* bytes of a request's head; 431 beyond */
-    int64_t head_ms;               /* from a head's first byte to its last */
-    int64_t idle_ms;               /* between two requests */
-    int64_t queue_ms;              /* waiting for a worker; then 503 */
-    uint64_t min_rate;             /* bytes/s that a body must make in each direction, averaged over rate_ms; 0: none */
+    size_t max_head;   /* bytes of a request's head; 431 beyond */
+    int64_t head_ms;   /* from a head's first byte to its last */
+    int64_t idle_ms;   /* between two requests */
+    int64_t queue_ms;  /* waiting for a worker; then 503 */
+    uint64_t min_rate; /* bytes/s that a body must make in each direction, averaged over rate_ms; 0: none */
     int64_t rate_ms;
-    int64_t drain_ms;              /* rs_http_stop: how long running requests may take; 0: no limit */
+    int64_t drain_ms; /* rs_http_stop: how long running requests may take; 0: no limit */
 };
 
 /* The defaults of every limit above (not the routes and callbacks). */

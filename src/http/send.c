@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sending a reply: the head and a small body in one packet, files by sendfile, a fair share at a time. */
+#include <errno.h>
+#include <poll.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "base/clock.h"
+#include "http/lane.h"
+
+/* Bytes a sendfile call: smaller pieces cost throughput, larger ones gain nothing (docs/ENGINE.md). */
+#define PIECE (2 * 1024 * 1024)
+#define INTERIM_MS 5000
+
+static const char *reason(int status)
+{
+    static const struct {
+        int status;
+        const char *text;
+    } known[] = {
+        {200, "OK"},
+        {201, "Created"},
+        {202, "Accepted"},
+        {204, "No Content"},
+        {206, "Partial Content"},
+        {301, "Moved Permanently"},
+        {304, "Not Modified"},
+        {307, "Temporary Redirect"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {411, "Length Required"},
+        {412, "Precondition Failed"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {416, "Range Not Satisfiable"},
+        {417, "Expectation Failed"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {503, "Service Unavailable"},
+        {505, "HTTP Version Not Supported"},
+        {507, "Insufficient Storage"},
+    };
+    for (size_t i = 0; i < RS_COUNT(known); i++)
+        if (known[i].status == status)
+            return known[i].text;
+    return "Unknown";
+}
+
+static char *put(char *at, rs_str s)
+{
+    memcpy(at, s.ptr, s.len);
+    return at + s.len;
+}
+
+static char *put_line(char *at, rs_str name, rs_str value)
+{
+    at = put(at, name);
+    at = put(at, RS_STR(": "));
+    at = put(at, value);
+    return put(at, RS_STR("\r\n"));
+}
+
+/* 1xx and 204 have no content, and no length of it (RFC 9110 8.6); a 304's would be that of another reply. */
+static bool has_content(int status)
+{
+    return status >= 200 && status != 204 && status != 304;
+}
+
+void rs_send_begin(struct rs_conn *conn)
+{
+    struct rs_exchange *ex = conn->ex;
+    struct rs_request *req = &ex->req;
+    struct rs_reply *reply = &req->reply;
+    char date[RS_HTTP_DATE_SIZE], line[64], length[24];
+    size_t size = 256;
+    if (!has_content(reply->status))
+        rs_source_release(&reply->body);
+    int n = snprintf(line, sizeof line, "HTTP/1.1 %d %s\r\n", reply->status, reason(reply->status));
+    int digits = snprintf(length, sizeof length, "%llu", (unsigned long long)reply->body.length);
+    for (size_t i = 0; i < reply->header_count; i++)
+        size += reply->headers[i].name.len + reply->headers[i].value.len + 4;
+    ex->head = rs_arena_alloc(ex->arena, size);
+    char *at = put(ex->head, (rs_str){line, (size_t)n});
+    rs_http_date(rs_wall_s(), date);
+    at = put_line(at, RS_STR("Date"), rs_str_c(date));
+    for (size_t i = 0; i < reply->header_count; i++)
+        at = put_line(at, reply->headers[i].name, reply->headers[i].value);
+    if (has_content(reply->status))
+        at = put_line(at, RS_STR("Content-Length"), (rs_str){length, (size_t)digits});
+    if (!ex->keep_alive)
+        at = put_line(at, RS_STR("Connection"), RS_STR("close"));
+    else if (req->minor == 0)
+        at = put_line(at, RS_STR("Connection"), RS_STR("keep-alive"));
+    at = put(at, RS_STR("\r\n"));
+    ex->head_len = (size_t)(at - ex->head);
+    RS_ASSERT(ex->head_len <= size);
+    if (req->method == RS_METHOD_HEAD)
+        rs_source_release(&reply->body);
+    ex->window_ms = 0;
+    ex->window_bytes = 0;
+}
+
+static enum rs_sent failed(void)
+{
+    return errno == EAGAIN || errno == EWOULDBLOCK ? RS_SENT_WAIT : RS_SENT_BROKEN;
+}
+
+/* Books n bytes that the socket took: of the head first. */
+static void book(struct rs_exchange *ex, size_t n)
+{
+    size_t head = RS_MIN(n, ex->head_len - ex->head_sent);
+    ex->head_sent += head;
+    ex->window_bytes += n;
+    ex->sent += n - head;
+    ex->req.reply.body.length -= n - head;
+}
+
+/* The head, together with a body that lies in memory. */
+static enum rs_sent send_memory(struct rs_conn *conn)
+{
+    struct rs_exchange *ex = conn->ex;
+    struct rs_source *body = &ex->req.reply.body;
+    bool file = body->kind == RS_SOURCE_FILE && body->length > 0;
+    for (;;) {
+        struct iovec iov[2] = {{ex->head + ex->head_sent, ex->head_len - ex->head_sent}};
+        struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 1};
+        if (body->kind == RS_SOURCE_MEMORY && body->length > 0) {
+            iov[1] = (struct iovec){(void *)(uintptr_t)(body->memory), body->length};
+            msg.msg_iovlen = 2;
+        }
+        if (iov[0].iov_len == 0 && msg.msg_iovlen == 1)
+            return RS_SENT_ALL;
+        ssize_t n = sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT | (file ? MSG_MORE : 0));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return failed();
+        size_t of_body = (size_t)n > iov[0].iov_len ? (size_t)n - iov[0].iov_len : 0;
+        body->memory += of_body;
+        book(ex, (size_t)n);
+        if (body->length == 0 || file)
+            if (ex->head_sent == ex->head_len)
+                return RS_SENT_ALL;
+    }
+}
+
+/* Are the next bytes in the page cache? Looks at the first and the last of the piece. */
+static bool resident(const struct rs_source *body, size_t piece)
+{
+    char byte;
+    const uint64_t at[] = {body->offset, body->offset + piece - 1};
+    for (size_t i = 0; i < RS_COUNT(at); i++) {
+        struct iovec iov = {&byte, 1};
+        if (preadv2(body->fd, &iov, 1, (off_t)at[i], RWF_NOWAIT) < 0 && errno == EAGAIN)
+            return false;
+    }
+    return true;
+}
+
+static enum rs_sent send_file(struct rs_conn *conn, bool lane)
+{
+    struct rs_exchange *ex = conn->ex;
+    struct rs_source *body = &ex->req.reply.body;
+    while (body->length > 0) {
+        size_t piece = RS_MIN(body->length, (uint64_t)PIECE);
+        off_t offset = (off_t)body->offset;
+        if (lane && !resident(body, piece))
+            return RS_SENT_BLOCK;
+        ssize_t n = sendfile(conn->fd, body->fd, &offset, piece);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return failed();
+        if (n == 0)
+            return RS_SENT_BROKEN; /* the file is shorter than it was */
+        body->offset += (size_t)n;
+        book(ex, (size_t)n);
+        if (body->length > 0)
+            return RS_SENT_SHARE;
+    }
+    return RS_SENT_ALL;
+}
+
+enum rs_sent rs_send_step(struct rs_conn *conn, bool lane)
+{
+    struct rs_exchange *ex = conn->ex;
+    if (ex->head_sent < ex->head_len || ex->req.reply.body.kind == RS_SOURCE_MEMORY) {
+        enum rs_sent sent = send_memory(conn);
+        if (sent != RS_SENT_ALL)
+            return sent;
+    }
+    return ex->req.reply.body.kind == RS_SOURCE_FILE ? send_file(conn, lane) : RS_SENT_ALL;
+}
+
+rs_rc rs_send_now(struct rs_conn *conn, rs_str bytes, struct rs_err *err)
+{
+    int64_t end = rs_mono_ms() + INTERIM_MS;
+    while (bytes.len > 0) {
+        ssize_t n = send(conn->fd, bytes.ptr, bytes.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n >= 0) {
+            bytes = rs_str_from(bytes, (size_t)n);
+            continue;
+        }
+        struct pollfd pfd = {.fd = conn->fd, .events = POLLOUT};
+        if (failed() == RS_SENT_BROKEN && errno != EINTR)
+            return rs_err_set(err, RS_E_CLOSED, "the client closed the connection");
+        if (rs_mono_ms() >= end)
+            return rs_err_set(err, RS_E_REQUEST_TIMEOUT, "the client does not read");
+        poll(&pfd, 1, 100);
+    }
+    return RS_OK;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * LANES
+ *
+ * A lane is an epoll set with the batch of events that was last taken from it. One thread holds it: it waits, and it
+ * serves what is short in place, since handing a request to another thread costs half as much as the request itself
+ * (docs/ENGINE.md). Before a handler may block, the thread gives the lane to a spare thread and goes on as a worker;
+ * its code reads straight down either way. A connection that waits, for a head, for its client to read on, for a
+ * worker, is parked: it costs a descriptor and a few hundred bytes, no thread.
+ *
+ * lane->serving is odd while the holder serves an event, and then names that event. To have the lane is to have made
+ * the number even again by compare-and-swap: the holder itself when it is done, rs_worker_block for the thread that
+ * takes over, or the monitor when a handler has blocked without saying so. The loser finds the number changed, and is a
+ * worker from then on. While serving, a thread touches nothing of the lane, only the connection that it owns.
+ *
+ * OWNERS
+ *
+ * conn->owner says who may touch a connection:
+ *
+ *   LANE           parked; the holder of its lane takes it when an event or a look is due     → THREAD
+ *   THREAD         a thread serves it; the holder notes an event that comes meanwhile         → THREAD_MISSED
+ *                  when it has to wait again, the thread parks it                             → LANE
+ *   THREAD_MISSED  instead of parking, the thread must look at the socket again               → THREAD
+ *   NOBODY         closed; in the lane's mailbox. The memory is freed by the holder when the batch of events that was
+ *                  taken before the closing is used up, so that no event can point to freed memory
+ *
+ * Every descriptor is registered once, edge-triggered, for reading and writing; parking needs no system call.
+ */
+#include "http/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "http/lane.h"
+
+void rs_http_config_defaults(struct rs_http_config *config)
+{
+    config->max_connections = 20000;
+    config->max_workers = 256;
+    config->reserved_workers = 32;
+    config->max_body_workers_per_address = 64;
+    config->max_head = 64 * 1024;
+    config->head_ms = 10 * 1000;
+    config->idle_ms = 120 * 1000;
+    config->queue_ms = 30 * 1000;
+    config->min_rate = 1024;
+    config->rate_ms = 30 * 1000;
+}
+
+static unsigned cores(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+}
+
+rs_rc rs_http_server_new(const struct rs_http_config *config, struct rs_http_server **out, struct rs_err *err)
+{
+    if (config->max_workers == 0 || config->reserved_workers >= config->max_workers)
+        return rs_err_set(err, RS_E_CONFIG, "the reserved workers (%u) must be fewer than all workers (%u)",
+                          config->reserved_workers, config->max_workers);
+    struct rs_http_server *server = rs_calloc(1, sizeof *server);
+    server->config = *config;
+    server->router = rs_router_new(config->routes, config->route_count);
+    server->lane_count = config->lanes > 0 ? RS_MIN(config->lanes, 64u) : RS_MIN(cores(), 64u);
+    server->address_slots = 2 * (size_t)config->max_workers;
+    server->addresses = rs_calloc(server->address_slots, sizeof *server->addresses);
+    server->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int64_t shortest = RS_MIN(config->head_ms, config->idle_ms);
+    if (config->min_rate > 0)
+        shortest = RS_MIN(shortest, config->rate_ms);
+    server->look_ms = RS_MAX(50, RS_MIN(shortest / 4, 5000));
+    rs_mutex_init(&server->places, RS_LOCK_SERVER);
+    rs_mutex_init(&server->pool, RS_LOCK_POOL);
+    *out = server;
+    return RS_OK;
+}
+
+const char *rs_http_address(const struct rs_http_server *server, size_t index)
+{
+    return index < server->listener_count ? server->listeners[index].address : NULL;
+}
+
+rs_rc rs_http_start(struct rs_http_server *server, struct rs_err *err)
+{
+    server->lanes = rs_calloc(server->lane_count, sizeof *server->lanes);
+    for (unsigned i = 0; i < server->lane_count; i++)
+        RS_TRY(rs_lane_init(&server->lanes[i], server, err));
+    return rs_pool_start(server, err);
+}
+
+static void wake_lanes(struct rs_http_server *server)
+{
+    for (unsigned i = 0; i < server->lane_count; i++)
+        rs_lane_wake(&server->lanes[i]);
+}
+
+static bool all_deaf(const struct rs_http_server *server)
+{
+    for (unsigned i = 0; i < server->lane_count; i++)
+        if (!atomic_load(&server->lanes[i].deaf))
+            return false;
+    return true;
+}
+
+static bool all_ended(const struct rs_http_server *server)
+{
+    for (unsigned i = 0; i < server->lane_count; i++)
+        if (!atomic_load(&server->lanes[i].ended))
+            return false;
+    return true;
+}
+
+static void close_listeners(struct rs_http_server *server)
+{
+    for (size_t i = 0; i < server->listener_count; i++) {
+        struct rs_listener *listener = &server->listeners[i];
+        if (listener->fd >= 0)
+            close(listener->fd);
+        listener->fd = -1;
+        if (listener->unlink != NULL)
+            unlink(listener->unlink);
+        free(listener->unlink);
+        listener->unlink = NULL;
+    }
+}
+
+#define DRAIN_STEP_MS 5
+#define ABORT_MS 2000 /* what remains after the connections were cut is a handler that waits for the disk */
+
+void rs_http_drain(struct rs_http_server *server)
+{
+    int64_t start = rs_mono_ms(), cut = 0;
+    bool listening = true;
+    atomic_store(&server->draining, true);
+    wake_lanes(server);
+    while (!all_ended(server)) {
+        int64_t now = rs_mono_ms();
+        /* A lane's thread may still be about to accept: the sockets go when no lane listens any more. */
+        if (listening && all_deaf(server)) {
+            close_listeners(server);
+            listening = false;
+        }
+        if (server->config.drain_ms > 0 && now - start >= server->config.drain_ms)
+            rs_http_abort(server);
+        if (cut == 0 && atomic_load(&server->aborting)) {
+            cut = now;
+            wake_lanes(server);
+        }
+        if (cut != 0 && now - cut >= ABORT_MS)
+            break;
+        nanosleep(&(struct timespec){.tv_nsec = DRAIN_STEP_MS * 1000000}, NULL);
+    }
+    if (listening)
+        close_listeners(server);
+}
+
+void rs_http_abort(struct rs_http_server *server)
+{
+    atomic_store(&server->aborting, true);
+}
+
+void rs_http_server_free(struct rs_http_server **serverp)
+{
+    struct rs_http_server *server = rs_take(serverp);
+    if (server == NULL)
+        return;
+    rs_pool_stop(server);
+    close_listeners(server);
+    int64_t end = rs_mono_ms() + ABORT_MS;
+    while (atomic_load(&server->threads) > 0 && rs_mono_ms() < end)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    if (atomic_load(&server->threads) > 0)
+        return; /* a thread hangs in the disk: what it uses must stay; the process is about to end */
+    for (unsigned i = 0; i < server->lane_count && server->lanes != NULL; i++)
+        rs_lane_release(&server->lanes[i]);
+    if (server->reserve_fd >= 0)
+        close(server->reserve_fd);
+    rs_router_free(&server->router);
+    free(server->lanes);
+    free(server->addresses);
+    rs_mutex_release(&server->places);
+    rs_mutex_release(&server->pool);
+    free(server);
+}
+
+void rs_http_stats(struct rs_http_server *server, struct rs_http_stats *out)
+{
+    rs_mutex_lock(&server->places);
+    *out = (struct rs_http_stats){.workers = server->workers, .waiting = server->waiting_count};
+    rs_mutex_unlock(&server->places);
+    out->connections = atomic_load(&server->connections);
+    out->threads = atomic_load(&server->threads);
+    out->requests = atomic_load(&server->requests);
+}
