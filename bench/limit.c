@@ -16,9 +16,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PIECE ((size_t) 256 << 10)
+#define PIECE ((size_t)256 << 10)
 #define PIECES 16
-#define WRITE_BACK ((size_t) 8 << 20)
+#define WRITE_BACK ((size_t)8 << 20)
 
 /* Pieces go round: the receiver fills `filled`, the hasher follows with `hashed`; both only grow. */
 struct ring {
@@ -43,7 +43,7 @@ static void write_all(int fd, const char *data, size_t len)
         if (wrote < 0)
             wire_die("write: %s", strerror(errno));
         data += wrote;
-        len -= (size_t) wrote;
+        len -= (size_t)wrote;
     }
 }
 
@@ -57,7 +57,7 @@ static size_t receive(struct wire *wire, char *into, size_t left)
     if (early == want)
         return want;
     ssize_t got = recv(wire->fd, into + early, want - early, MSG_WAITALL);
-    if (got != (ssize_t) (want - early))
+    if (got != (ssize_t)(want - early))
         wire_die("a push broke off");
     return want;
 }
@@ -122,7 +122,7 @@ static void take_pipelined(struct wire *wire, int fd, size_t len, struct ring *r
         write_all(fd, into, got);
         written += got;
         if (written - started >= WRITE_BACK) {
-            sync_file_range(fd, (off_t) started, (off_t) (written - started), SYNC_FILE_RANGE_WRITE);
+            sync_file_range(fd, (off_t)started, (off_t)(written - started), SYNC_FILE_RANGE_WRITE);
             started = written;
         }
     }
@@ -140,14 +140,14 @@ static bool read_request(struct wire *wire, size_t *out_len)
         ssize_t got = recv(wire->fd, wire->head + wire->have, sizeof wire->head - 1 - wire->have, 0);
         if (got <= 0)
             return false;
-        wire->have += (size_t) got;
+        wire->have += (size_t)got;
         wire->head[wire->have] = '\0';
     }
     length = strstr(wire->head, "Content-Length: ");
     if (length == NULL || length > end)
         wire_die("a push without Content-Length");
     *out_len = strtoul(length + 16, NULL, 10);
-    wire->have -= (size_t) (end + 4 - wire->head);
+    wire->have -= (size_t)(end + 4 - wire->head);
     memmove(wire->head, end + 4, wire->have);
     return true;
 }
@@ -178,8 +178,8 @@ static int listen_anywhere(void)
     struct sockaddr_in at = wire_address("127.0.0.1:0");
     socklen_t len = sizeof at;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *) &at, sizeof at) != 0 || listen(fd, 16) != 0 ||
-        getsockname(fd, (struct sockaddr *) &at, &len) != 0)
+    if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) != 0 || listen(fd, 16) != 0 ||
+        getsockname(fd, (struct sockaddr *)&at, &len) != 0)
         wire_die("cannot listen: %s", strerror(errno));
     printf("%u\n", ntohs(at.sin_port));
     fflush(stdout);

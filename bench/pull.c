@@ -51,7 +51,7 @@ int main(int argc, char **argv)
     if (argc != 5)
         wire_die("usage: pull ADDRESS:PORT PATH CLIENTS PULLS");
     struct sockaddr_in to = wire_address(argv[1]);
-    unsigned count = (unsigned) strtoul(argv[3], NULL, 10);
+    unsigned count = (unsigned)strtoul(argv[3], NULL, 10);
     struct client *clients = calloc(count, sizeof *clients);
     pthread_barrier_t start;
     if (count == 0 || clients == NULL || pthread_barrier_init(&start, NULL, count + 1) != 0)

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DISCARD_SIZE ((size_t) 1 << 20)
+#define DISCARD_SIZE ((size_t)1 << 20)
 
 void wire_die(const char *format, ...)
 {
@@ -32,7 +32,7 @@ double wire_now(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double) now.tv_sec + (double) now.tv_nsec / 1e9;
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 struct sockaddr_in wire_address(const char *host_port)
@@ -40,13 +40,13 @@ struct sockaddr_in wire_address(const char *host_port)
     struct sockaddr_in to = {.sin_family = AF_INET};
     char host[INET_ADDRSTRLEN];
     const char *colon = strchr(host_port, ':');
-    if (colon == NULL || (size_t) (colon - host_port) >= sizeof host)
+    if (colon == NULL || (size_t)(colon - host_port) >= sizeof host)
         wire_die("%s: expected ADDRESS:PORT", host_port);
-    memcpy(host, host_port, (size_t) (colon - host_port));
+    memcpy(host, host_port, (size_t)(colon - host_port));
     host[colon - host_port] = '\0';
     if (inet_pton(AF_INET, host, &to.sin_addr) != 1)
         wire_die("%s: not an IPv4 address", host);
-    to.sin_port = htons((uint16_t) strtoul(colon + 1, NULL, 10));
+    to.sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10));
     return to;
 }
 
@@ -57,7 +57,7 @@ void wire_open(struct wire *wire, const struct sockaddr_in *to)
     wire->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (wire->fd < 0)
         wire_die("socket: %s", strerror(errno));
-    if (connect(wire->fd, (const struct sockaddr *) to, sizeof *to) != 0)
+    if (connect(wire->fd, (const struct sockaddr *)to, sizeof *to) != 0)
         wire_die("connect to port %u: %s", ntohs(to->sin_port), strerror(errno));
     setsockopt(wire->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
@@ -78,22 +78,23 @@ void wire_send(struct wire *wire, const void *data, size_t len)
         if (sent < 0)
             wire_die("send: %s", strerror(errno));
         at += sent;
-        len -= (size_t) sent;
+        len -= (size_t)sent;
     }
 }
 
 void wire_request(struct wire *wire, const char *format, ...)
 {
-    static const char tail[] = "Host: bench\r\nUser-Agent: roadstead-bench\r\n\r\n";
+    static const char tail[] = "Host: bench\r\nUser-Agent: roadstead-bench\r\n"
+                               "Accept: application/vnd.docker.distribution.manifest.v2+json\r\nAccept: */*\r\n\r\n";
     char head[WIRE_HEAD_SIZE];
     va_list args;
     va_start(args, format);
     int len = vsnprintf(head, sizeof head - sizeof tail, format, args);
     va_end(args);
-    if (len < 0 || (size_t) len >= sizeof head - sizeof tail)
+    if (len < 0 || (size_t)len >= sizeof head - sizeof tail)
         wire_die("a request head is too long");
     memcpy(head + len, tail, sizeof tail - 1);
-    wire_send(wire, head, (size_t) len + sizeof tail - 1);
+    wire_send(wire, head, (size_t)len + sizeof tail - 1);
 }
 
 /* The value of a header in a NUL-terminated head, or NULL. */
@@ -134,7 +135,7 @@ static char *receive_head(struct wire *wire)
             continue;
         if (got <= 0)
             wire_die("no answer: %s", got == 0 ? "the server closed the connection" : strerror(errno));
-        wire->have += (size_t) got;
+        wire->have += (size_t)got;
         wire->head[wire->have] = '\0';
     }
     return end + 4;
@@ -147,7 +148,7 @@ void wire_read_head(struct wire *wire, struct wire_reply *reply, bool no_body)
     *body = '\0';
     if (strncmp(wire->head, "HTTP/1.1 ", 9) != 0)
         wire_die("not an HTTP/1.1 answer: %.40s", wire->head);
-    reply->status = (int) strtol(wire->head + 9, NULL, 10);
+    reply->status = (int)strtol(wire->head + 9, NULL, 10);
     const char *length = header(wire->head, "Content-Length");
     if (header(wire->head, "Transfer-Encoding") != NULL)
         wire_die("a chunked answer, which this client does not read: %.60s", wire->head);
@@ -157,7 +158,7 @@ void wire_read_head(struct wire *wire, struct wire_reply *reply, bool no_body)
     reply->body = has_body ? strtoul(length, NULL, 10) : 0;
     keep_location(header(wire->head, "Location"), reply);
     *body = after;
-    wire->have -= (size_t) (body - wire->head);
+    wire->have -= (size_t)(body - wire->head);
     memmove(wire->head, body, wire->have);
 }
 
@@ -174,7 +175,7 @@ void wire_discard(struct wire *wire, size_t len)
             continue;
         if (got <= 0)
             wire_die("a body broke off %zu bytes before its end: %s", len, got == 0 ? "closed" : strerror(errno));
-        len -= (size_t) got;
+        len -= (size_t)got;
     }
 }
 
@@ -182,7 +183,7 @@ void wire_expect(struct wire *wire, struct wire_reply *reply, int status, const 
 {
     wire_read_head(wire, reply, false);
     if (reply->status != status)
-        wire_die("%s: status %d instead of %d: %.*s", what, reply->status, status, (int) wire->have, wire->head);
+        wire_die("%s: status %d instead of %d: %.*s", what, reply->status, status, (int)wire->have, wire->head);
     wire_discard(wire, reply->body);
 }
 
@@ -204,7 +205,7 @@ void wire_fill(void *data, size_t len, uint64_t seed)
 uint64_t wire_seed(void)
 {
     uint64_t seed;
-    if (getrandom(&seed, sizeof seed, 0) != (ssize_t) sizeof seed)
+    if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
         wire_die("getrandom: %s", strerror(errno));
     return seed;
 }

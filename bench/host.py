@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The machine: what it is, and the one setting of it that a bench must fix."""
+
+import contextlib
+import os
+import platform
+import re
+import subprocess
+
+CONGESTION = "/proc/sys/net/ipv4/tcp_congestion_control"
+
+
+def _read(path):
+    with open(path) as text:
+        return text.read().strip()
+
+
+def congestion_control():
+    return _read(CONGESTION)
+
+
+@contextlib.contextmanager
+def congestion(name):
+    """Sets the congestion control for all servers and restores it. Without the right to, the present one stays."""
+    before = congestion_control()
+    try:
+        with open(CONGESTION, "w") as setting:
+            setting.write(name)
+    except OSError:
+        yield before
+        return
+    try:
+        yield name
+    finally:
+        with open(CONGESTION, "w") as setting:
+            setting.write(before)
+
+
+def _first_line(command):
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+        return ((done.stdout or done.stderr).strip().splitlines() or ["unknown"])[0]
+    except (OSError, subprocess.TimeoutExpired):
+        return "not installed"
+
+
+def _package(name):
+    done = _first_line(["dpkg-query", "-W", "-f", "${Version}", name])
+    return done if re.match(r"\d", done) else "unknown"
+
+
+def _commit(root):
+    """The commit that was measured, and whether the sources differ from it."""
+    commit = _first_line(["git", "-C", root, "rev-parse", "--short", "HEAD"])
+    if not re.fullmatch(r"[0-9a-f]+", commit):
+        return "not committed"
+    changed = subprocess.run(["git", "-C", root, "status", "--porcelain", "--", "src", "meson.build"],
+                             capture_output=True, text=True).stdout
+    return commit + (" with uncommitted changes" if changed else "")
+
+
+def _memory_gib():
+    return int(re.search(r"MemTotal:\s+(\d+)", _read("/proc/meminfo")).group(1)) / 1048576
+
+
+def _cpu():
+    model = re.search(r"model name\s*:\s*(.*)", _read("/proc/cpuinfo"))
+    flags = _read("/proc/cpuinfo")
+    return f"{model.group(1) if model else platform.machine()}, {os.cpu_count()} cores, " \
+           f"SHA extensions: {'yes' if 'sha_ni' in flags else 'no'}"
+
+
+def file_system(path):
+    return _first_line(["findmnt", "-n", "-o", "FSTYPE", "-T", path])
+
+
+def describe(root, disk, roadstead):
+    """(what, value) pairs for the head of the page."""
+    return [
+        ("CPU", _cpu()),
+        ("memory", f"{_memory_gib():.0f} GiB"),
+        ("kernel", platform.release()),
+        ("disk", f"{file_system(disk)}, a directory under {os.path.dirname(disk)}"),
+        ("Roadstead", f"{_first_line([roadstead, 'version']) if roadstead else 'not built'}, commit {_commit(root)}"),
+        ("docker-registry", _package("docker-registry")),
+        ("nginx", _package("nginx")),
+        ("wrk", _package("wrk")),
+        ("OpenSSL", _package("libssl3")),
+    ]
