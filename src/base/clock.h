@@ -16,9 +16,9 @@ void rs_http_date(int64_t wall_s, char out[RS_HTTP_DATE_SIZE]);
 bool rs_http_date_parse(rs_str s, int64_t *out_wall_s); /* the three forms of RFC 9110 5.6.7 */
 
 #define RS_RFC3339_SIZE 36
-void rs_rfc3339(int64_t wall_s, char out[RS_RFC3339_SIZE]);                       /* "2026-11-20T13:20:13Z" */
-void rs_rfc3339_ns(const struct timespec *wall, char out[RS_RFC3339_SIZE]);       /* with nanoseconds */
-bool rs_rfc3339_parse(rs_str s, int64_t *out_wall_s);                             /* any offset and fraction */
+void rs_rfc3339(int64_t wall_s, char out[RS_RFC3339_SIZE]);                 /* "2026-11-20T13:20:13Z" */
+void rs_rfc3339_ns(const struct timespec *wall, char out[RS_RFC3339_SIZE]); /* with nanoseconds */
+bool rs_rfc3339_parse(rs_str s, int64_t *out_wall_s);                       /* any offset and fraction */
 /* Go's duration syntax ("1h30m", "250ms", "0"), to milliseconds, rounded up. False if it is not one, or negative. */
 bool rs_duration_parse(rs_str s, int64_t *out_ms);
 

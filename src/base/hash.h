@@ -12,7 +12,7 @@
 
 enum rs_hash_alg { RS_SHA256, RS_SHA512, RS_HASH_ALGS };
 
-#define RS_HASH_MAX 64       /* bytes of the longest hash */
+#define RS_HASH_MAX 64        /* bytes of the longest hash */
 #define RS_HASH_STATE_MAX 204 /* bytes of the longest stored state */
 
 struct rs_hash {

@@ -13,7 +13,7 @@ enum rs_log_format { RS_LOG_TEXT, RS_LOG_JSON, RS_LOG_LOGSTASH };
 
 struct rs_log_field {
     const char *key;
-    rs_str value;   /* when is_number is false; an empty value leaves the field out */
+    rs_str value; /* when is_number is false; an empty value leaves the field out */
     int64_t number;
     bool is_number;
 };

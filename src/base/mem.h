@@ -25,6 +25,6 @@ void rs_arena_reset(struct rs_arena *arena); /* frees all objects, keeps one blo
 /* Aligned for any type, uninitialised; never NULL. Under the address sanitizer each object is a malloc of its own. */
 void *rs_arena_alloc(struct rs_arena *arena, size_t size);
 void *rs_arena_zalloc(struct rs_arena *arena, size_t size);
-rs_str rs_arena_copy(struct rs_arena *arena, rs_str s);  /* the copy is NUL-terminated behind its length */
-char *rs_arena_z(struct rs_arena *arena, rs_str s);      /* NUL-terminated copy */
+rs_str rs_arena_copy(struct rs_arena *arena, rs_str s); /* the copy is NUL-terminated behind its length */
+char *rs_arena_z(struct rs_arena *arena, rs_str s);     /* NUL-terminated copy */
 rs_str rs_arena_printf(struct rs_arena *arena, const char *fmt, ...) RS_PRINTF(2, 3);

@@ -13,7 +13,6 @@ enum rs_source_kind {
     RS_SOURCE_NONE,   /* no bytes */
     RS_SOURCE_MEMORY, /* bytes that stay valid until the release */
     RS_SOURCE_FILE,   /* a range of an open file: leaves by sendfile */
-    RS_SOURCE_STREAM, /* read piece by piece, may block: sent by a worker */
 };
 
 struct rs_source {
@@ -22,8 +21,6 @@ struct rs_source {
     const char *memory; /* RS_SOURCE_MEMORY */
     int fd;             /* RS_SOURCE_FILE; closed by the release */
     uint64_t offset;    /* RS_SOURCE_FILE: of the next byte */
-    /* RS_SOURCE_STREAM: up to cap bytes into buf; *out_n of 0 before `length` bytes were given is an error. */
-    rs_rc (*read)(void *owner, void *buf, size_t cap, size_t *out_n, struct rs_err *err);
     /* Called once by rs_source_release with owner; may be NULL. */
     void (*release)(void *owner);
     void *owner;

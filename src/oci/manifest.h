@@ -31,16 +31,16 @@ struct rs_descriptor {
     enum rs_descriptor_role role;
     struct rs_digest digest;
     uint64_t size;
-    rs_str media_type;    /* may be empty: registry:2 accepts that */
-    size_t url_count;     /* entries of "urls" */
+    rs_str media_type; /* may be empty: registry:2 accepts that */
+    size_t url_count;  /* entries of "urls" */
     const rs_str *urls;
-    bool foreign;         /* a non-distributable layer: its blob need not be in the registry */
+    bool foreign; /* a non-distributable layer: its blob need not be in the registry */
 };
 
 struct rs_manifest {
     enum rs_manifest_kind kind;
-    rs_str media_type;    /* of the manifest itself, never empty */
-    rs_str artifact_type; /* image-spec's artifactType, or the config's media type; may be empty */
+    rs_str media_type;                       /* of the manifest itself, never empty */
+    rs_str artifact_type;                    /* image-spec's artifactType, or the config's media type; may be empty */
     const struct rs_descriptor *descriptors; /* config, layers, manifests, in order; not the subject */
     size_t descriptor_count;
     bool has_subject;
@@ -49,7 +49,7 @@ struct rs_manifest {
 
 /* Parses and validates. content_type is the client's Content-Type or stored knowledge; it may be empty, then the
  * mediaType of the content decides, else its shape. A content_type that contradicts mediaType is an error. Strings
- * live in the arena. Errors: RS_E_MANIFEST_INVALID (with what and where), RS_E_MANIFEST_TOO_BIG. "application/json" says
- * as little as an empty content_type. */
+ * live in the arena. Errors: RS_E_MANIFEST_INVALID (with what and where), RS_E_MANIFEST_TOO_BIG. "application/json"
+ * says as little as an empty content_type. */
 rs_rc rs_manifest_parse(rs_str bytes, rs_str content_type, struct rs_arena *arena, struct rs_manifest *out,
                         struct rs_err *err);
