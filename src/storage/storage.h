@@ -24,11 +24,15 @@ struct rs_storage_stat {
     uint64_t stamp;
 };
 
-/* What a request has written and not yet made durable. On the caller's stack. */
+/* What a request has written and not yet made durable. On the caller's stack. Of any size: a batch that is full is
+ * synced on the way. */
 #define RS_BATCH_MAX 16
 struct rs_storage_batch {
     size_t count;
-    char *directories[RS_BATCH_MAX]; /* the driver's */
+    struct rs_storage_pending { /* the driver's */
+        char *directory;        /* whose entries changed */
+        uint64_t file;          /* fingerprint of the object, or 0 */
+    } pending[RS_BATCH_MAX];
 };
 void rs_storage_batch_init(struct rs_storage_batch *batch);
 void rs_storage_batch_release(struct rs_storage_batch *batch);
@@ -46,6 +50,12 @@ rs_rc rs_storage_open(struct rs_storage *storage, const char *path, struct rs_so
 /* Writes a small object whole, replacing one that is there: a reader sees the old or the new. */
 rs_rc rs_storage_put(struct rs_storage *storage, const char *path, rs_str bytes, struct rs_storage_batch *batch,
                      struct rs_err *err);
+/* Makes a directory and those above it where they are missing; a driver without directories does nothing. */
+rs_rc rs_storage_mkdir(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch,
+                       struct rs_err *err);
+/* Promises an object that is there already, perhaps written by another request a moment ago and not yet durable: it is
+ * after the sync. Costs nothing if this process has made it durable itself. RS_E_NOT_FOUND. */
+rs_rc rs_storage_keep(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err);
 /* Removes an object, or everything below a path. Nothing there is RS_OK. */
 rs_rc rs_storage_remove(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch,
                         struct rs_err *err);
@@ -62,14 +72,19 @@ struct rs_storage_file;
 /* Opens (creates) it at its end. RS_E_BUSY: another writer holds it. *out_size: what it holds already. */
 rs_rc rs_storage_append_open(struct rs_storage *storage, const char *path, struct rs_storage_file **out,
                              uint64_t *out_size, struct rs_err *err);
+/* On an error nothing of it is kept (a crash may still leave a part). RS_E_STORAGE_FULL. */
 rs_rc rs_storage_append(struct rs_storage_file *file, const void *data, size_t len, struct rs_err *err);
 /* Reads what was written, from any offset; *out_n == 0 at the end. */
 rs_rc rs_storage_append_read(struct rs_storage_file *file, uint64_t offset, void *buf, size_t cap, size_t *out_n,
                              struct rs_err *err);
+/* False: the machine may have started anew since the file was last written, and what was not synced then may be lost or
+ * damaged. A hash state stored elsewhere says nothing about such bytes: read them again. */
+bool rs_storage_append_trusted(const struct rs_storage_file *file);
 /* Keeps what was written (not durably) and lets go of it. NULL is fine. */
 void rs_storage_append_close(struct rs_storage_file **file);
 /* Makes it the object at `path`, its bytes synced, and closes it. If there is one of the same size already, that one
- * stays (the path says the content's digest) and ours is removed. On an error the file stays open. */
+ * stays (the path says the content's digest) and ours is removed. On an error the file stays open; if its bytes could
+ * not be synced they are removed, since nobody knows what is on the disk then. */
 rs_rc rs_storage_publish(struct rs_storage_file **file, const char *path, struct rs_storage_batch *batch,
                          struct rs_err *err);
 

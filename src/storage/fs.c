@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The driver of the local disk. Everything is resolved below a descriptor of the root directory; storage.c has
+ * checked the paths. An object is written under a temporary name and renamed, so that a reader sees the old or the
+ * new. Links that the operator placed in the tree (a part of it on another disk) are followed, but never removed
+ * through.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/mem.h"
+#include "storage/fs_priv.h"
+
+/* A file whose times lie closer to now than a tick of the kernel's clock may change again without a trace. */
+#define STAMP_MARGIN_NS (10 * 1000 * 1000)
+/* Somebody else may remove the directory that was just made; more often than this is no accident. */
+#define PARENT_ATTEMPTS 8
+/* Suffix of a temporary name: "." 16 digits ".tmp". */
+#define TMP_SIZE (RS_STORAGE_PATH_MAX + 32)
+
+/* --- paths --- */
+
+const char *fs_relative(const char *path)
+{
+    return path[1] == '\0' ? "." : path + 1;
+}
+
+rs_str fs_parent(const char *path)
+{
+    size_t slash = 0;
+    rs_str whole = rs_str_c(path);
+    rs_str_rfind(whole, '/', &slash);
+    return rs_str_sub(whole, 0, RS_MAX(slash, 1));
+}
+
+/* The path is cut and mended on the way, and whole again at the end. */
+static int make_directory(int root, char *path)
+{
+    if (mkdirat(root, path, FS_DIRECTORY_MODE) == 0 || errno == EEXIST)
+        return 0;
+    char *slash = strrchr(path, '/');
+    if (errno != ENOENT || slash == NULL)
+        return errno;
+    *slash = '\0';
+    int errnum = make_directory(root, path);
+    *slash = '/';
+    if (errnum != 0)
+        return errnum;
+    return mkdirat(root, path, FS_DIRECTORY_MODE) == 0 || errno == EEXIST ? 0 : errno;
+}
+
+uint64_t fs_mix(uint64_t hash, uint64_t value)
+{
+    hash = (hash ^ value) * 0x9e3779b97f4a7c15u;
+    return hash ^ (hash >> 32);
+}
+
+rs_rc fs_make_parents(struct fs *fs, const char *path, struct rs_err *err)
+{
+    char parent[RS_STORAGE_PATH_MAX + 1];
+    RS_ASSERT(rs_str_copy_z(fs_parent(path), parent, sizeof(parent)));
+    int errnum = parent[1] == '\0' ? 0 : make_directory(fs->root, parent + 1);
+    if (errnum == 0 || errnum == ENOENT) /* ENOENT: somebody removes while we make; the caller tries again */
+        return RS_OK;
+    return rs_err_sys(err, errnum, "cannot make the directory %s", parent);
+}
+
+/* --- reading --- */
+
+static bool settled(const struct timespec *changed, const struct timespec *now)
+{
+    int64_t age_s = (int64_t)now->tv_sec - changed->tv_sec;
+    if (age_s > 1 || age_s < 0)
+        return age_s > 1;
+    return age_s * 1000000000 + now->tv_nsec - changed->tv_nsec > STAMP_MARGIN_NS;
+}
+
+static uint64_t stamp_of(const struct stat *st)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (!settled(&st->st_mtim, &now) || !settled(&st->st_ctim, &now))
+        return 0;
+    uint64_t hash = fs_mix(st->st_dev, st->st_ino);
+    hash = fs_mix(hash, (uint64_t)st->st_size);
+    hash = fs_mix(fs_mix(hash, (uint64_t)st->st_mtim.tv_sec), (uint64_t)st->st_mtim.tv_nsec);
+    hash = fs_mix(fs_mix(hash, (uint64_t)st->st_ctim.tv_sec), (uint64_t)st->st_ctim.tv_nsec);
+    return hash != 0 ? hash : 1;
+}
+
+static struct rs_storage_stat stat_of(const struct stat *st)
+{
+    return (struct rs_storage_stat){
+        .size = S_ISDIR(st->st_mode) ? 0 : (uint64_t)st->st_size,
+        .mtime_s = st->st_mtim.tv_sec,
+        .is_directory = S_ISDIR(st->st_mode),
+        .stamp = stamp_of(st),
+    };
+}
+
+static rs_rc fs_stat(struct rs_storage *storage, const char *path, struct rs_storage_stat *out, struct rs_err *err)
+{
+    struct fs *fs = (struct fs *)storage;
+    struct stat st;
+    if (fstatat(fs->root, fs_relative(path), &st, 0) != 0)
+        return rs_err_sys(err, errno, "cannot look at %s", path);
+    *out = stat_of(&st);
+    return RS_OK;
+}
+
+/* Opens an object, which is no directory, for reading. */
+static rs_rc open_object(struct fs *fs, const char *path, int *out_fd, struct stat *st, struct rs_err *err)
+{
+    /* The time of access is of no use here; but only the owner may leave it alone. */
+    RS_AUTO(rs_fd_close) int fd = openat(fs->root, fs_relative(path), O_RDONLY | O_CLOEXEC | O_NOATIME);
+    if (fd < 0 && errno == EPERM)
+        fd = openat(fs->root, fs_relative(path), O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, st) != 0)
+        return rs_err_sys(err, errno, "cannot open %s", path);
+    if (!S_ISREG(st->st_mode))
+        return rs_err_set(err, RS_E_NOT_FOUND, "%s is no file", path);
+    *out_fd = rs_fd_take(&fd);
+    return RS_OK;
+}
+
+static rs_rc fs_read(struct rs_storage *storage, const char *path, struct rs_buf *out, struct rs_err *err)
+{
+    struct stat st;
+    RS_AUTO(rs_fd_close) int fd = -1;
+    RS_TRY(open_object((struct fs *)storage, path, &fd, &st, err));
+    char *to = rs_buf_reserve(out, (size_t)st.st_size);
+    if (to == NULL && st.st_size != 0)
+        return rs_err_set(err, RS_E_TOO_BIG, "%s has %lld bytes, which is too much for its kind", path,
+                          (long long)st.st_size);
+    size_t n = 0;
+    rs_rc rc = rs_read_full(fd, to, (size_t)st.st_size, &n, err);
+    if (rc != RS_OK)
+        rs_err_wrap(err, "cannot read %s", path);
+    else
+        out->len += n;
+    return rc;
+}
+
+static rs_rc fs_open(struct rs_storage *storage, const char *path, struct rs_source *out,
+                     struct rs_storage_stat *out_stat, struct rs_err *err)
+{
+    struct stat st;
+    RS_AUTO(rs_fd_close) int fd = -1;
+    RS_TRY(open_object((struct fs *)storage, path, &fd, &st, err));
+    *out = rs_source_file(rs_fd_take(&fd), 0, (uint64_t)st.st_size);
+    if (out_stat != NULL)
+        *out_stat = stat_of(&st);
+    return RS_OK;
+}
+
+/* --- writing small objects --- */
+
+static rs_rc create_temporary(struct fs *fs, const char *path, char tmp[TMP_SIZE], int *out_fd, struct rs_err *err)
+{
+    for (int attempt = 0; attempt < PARENT_ATTEMPTS; attempt++) {
+        uint64_t random;
+        rs_random(&random, sizeof(random));
+        snprintf(tmp, TMP_SIZE, "%s.%016llx" RS_STORAGE_TMP_SUFFIX, fs_relative(path), (unsigned long long)random);
+        *out_fd = openat(fs->root, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FS_FILE_MODE);
+        if (*out_fd >= 0)
+            return RS_OK;
+        if (errno != ENOENT && errno != EEXIST)
+            break;
+        RS_TRY(fs_make_parents(fs, path, err));
+    }
+    if (errno == ENOENT || errno == ENOTDIR) /* never "not found": nobody asked whether it was there */
+        return rs_err_set(err, RS_E_IO, "cannot create %s: its directory cannot be made", path);
+    return rs_err_sys(err, errno, "cannot create %s", path);
+}
+
+static rs_rc write_object(struct fs *fs, int fd, rs_str bytes, bool durable, struct rs_err *err)
+{
+    RS_TRY(rs_write_all(fd, bytes.ptr, bytes.len, err));
+    int errnum = durable ? fs_fsync(fs, fd) : 0;
+    return errnum == 0 ? RS_OK : rs_err_sys(err, errnum, "cannot sync");
+}
+
+static rs_rc fs_put(struct rs_storage *storage, const char *path, rs_str bytes, struct rs_storage_batch *batch,
+                    struct rs_err *err)
+{
+    struct fs *fs = (struct fs *)storage;
+    char tmp[TMP_SIZE];
+    RS_AUTO(rs_fd_close) int fd = -1;
+    RS_TRY(rs_storage_batch_room(storage, batch, err));
+    RS_TRY(create_temporary(fs, path, tmp, &fd, err));
+    rs_rc rc = write_object(fs, fd, bytes, batch != NULL, err);
+    if (rc == RS_OK && renameat(fs->root, tmp, fs->root, fs_relative(path)) != 0)
+        rc = rs_err_sys(err, errno, "cannot rename");
+    if (rc != RS_OK) {
+        unlinkat(fs->root, tmp, 0);
+        rs_err_wrap(err, "cannot write %s", path);
+        return rc;
+    }
+    struct fs_identity identity = {0};
+    if (batch != NULL)
+        fs_identify(fd, &identity);
+    rs_storage_batch_add(batch, fs_parent(path), identity.fingerprint);
+    return RS_OK;
+}
+
+/* --- the driver --- */
+
+static void fs_free(struct rs_storage *storage)
+{
+    struct fs *fs = (struct fs *)storage;
+    rs_fd_close(&fs->root);
+    fs_sync_release(fs);
+    free(fs);
+}
+
+static uint64_t fs_flushes(const struct rs_storage *storage)
+{
+    const struct fs *fs = (const struct fs *)storage;
+    return atomic_load_explicit(&fs->flushes, memory_order_relaxed);
+}
+
+static const struct rs_storage_ops fs_ops = {
+    .name = "filesystem",
+    .free = fs_free,
+    .stat = fs_stat,
+    .read = fs_read,
+    .open = fs_open,
+    .put = fs_put,
+    .keep = fs_keep,
+    .remove = fs_remove,
+    .list = fs_list,
+    .sync = fs_sync,
+    .flushes = fs_flushes,
+    .append_open = fs_append_open,
+    .append = fs_append,
+    .append_read = fs_append_read,
+    .append_trusted = fs_append_trusted,
+    .append_close = fs_append_close,
+    .publish = fs_publish,
+};
+
+/* The root's own entry, and those of the directories above it that are new, become durable here, once. A directory
+ * above that we may not open is not ours to care for. */
+static void sync_above(const char *root)
+{
+    char parent[PATH_MAX];
+    snprintf(parent, sizeof(parent), "%s/..", root);
+    RS_AUTO(rs_fd_close) int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0)
+        fsync(fd);
+}
+
+static int make_root(char *root)
+{
+    if (mkdir(root, FS_DIRECTORY_MODE) != 0 && errno == ENOENT) {
+        char *slash = strrchr(root, '/');
+        if (slash == NULL || slash == root)
+            return ENOENT;
+        *slash = '\0';
+        int errnum = make_root(root);
+        *slash = '/';
+        if (errnum != 0)
+            return errnum;
+        if (mkdir(root, FS_DIRECTORY_MODE) != 0 && errno != EEXIST)
+            return errno;
+    } else if (errno != EEXIST && access(root, F_OK) != 0) {
+        return errno;
+    }
+    sync_above(root);
+    return 0;
+}
+
+rs_rc rs_storage_fs_new(const char *root, struct rs_storage **out, struct rs_err *err)
+{
+    RS_AUTO(rs_free_ptr) char *path = rs_strdup(root);
+    int errnum = make_root(path);
+    RS_AUTO(rs_fd_close) int fd = errnum == 0 ? open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd < 0) {
+        rs_err_sys(err, errnum != 0 ? errnum : errno, "the storage's root directory %s cannot be used", root);
+        if (err != NULL)
+            err->rc = RS_E_CONFIG;
+        return RS_E_CONFIG;
+    }
+    struct fs *fs = rs_calloc(1, sizeof(*fs));
+    fs->storage.ops = &fs_ops;
+    fs->root = rs_fd_take(&fd);
+    fs_sync_init(fs);
+    *out = &fs->storage;
+    return RS_OK;
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Listing and removing. A listing holds the names of one directory in memory (about 40 bytes each, LIST_MAX at most);
+ * pages of bounded size come with the indexes for large catalogs.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "storage/fs_priv.h"
+
+#define LIST_MAX (256u << 20)
+/* Deeper than any tree of ours; a loop of mounts would end here. */
+#define REMOVE_DEPTH 64
+/* A directory that others keep filling is not removed at any price. */
+#define REMOVE_ATTEMPTS 8
+
+static void close_directory(DIR **dir)
+{
+    if (*dir != NULL)
+        closedir(*dir);
+}
+
+/* NULL with errno. */
+static DIR *open_directory(int dir_fd, const char *name, int flags)
+{
+    int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags);
+    if (fd < 0)
+        return NULL;
+    DIR *dir = fdopendir(fd);
+    if (dir == NULL)
+        close(fd);
+    return dir;
+}
+
+/* The next entry but "." and ".."; NULL at the end (*out_errnum 0) or on an error. */
+static struct dirent *next_entry(DIR *dir, int *out_errnum)
+{
+    for (;;) {
+        errno = 0;
+        struct dirent *entry = readdir(dir);
+        *out_errnum = entry == NULL ? errno : 0;
+        if (entry == NULL || (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0))
+            return entry;
+    }
+}
+
+/* --- list --- */
+
+/* The names that were read: each a type byte and the name with its NUL in `bytes`; where each begins in `starts`. */
+struct names {
+    struct rs_buf bytes;
+    struct rs_buf starts;
+};
+
+static void names_release(struct names *names)
+{
+    rs_buf_release(&names->bytes);
+    rs_buf_release(&names->starts);
+}
+
+static int compare_names(const void *a, const void *b, void *bytes)
+{
+    const char *base = bytes;
+    return strcmp(base + *(const uint32_t *)a + 1, base + *(const uint32_t *)b + 1);
+}
+
+static bool is_leftover(rs_str name, unsigned char type)
+{
+    return type == DT_REG && rs_str_ends(name, RS_STR(RS_STORAGE_TMP_SUFFIX));
+}
+
+static rs_rc read_names(DIR *dir, rs_str after, struct names *names, struct rs_err *err)
+{
+    int errnum;
+    for (struct dirent *entry; (entry = next_entry(dir, &errnum)) != NULL;) {
+        rs_str name = rs_str_c(entry->d_name);
+        if (rs_str_cmp(name, after) <= 0 || is_leftover(name, entry->d_type))
+            continue;
+        uint32_t start = (uint32_t)names->bytes.len;
+        rs_buf_add_char(&names->bytes, (char)entry->d_type);
+        rs_buf_append(&names->bytes, name.ptr, name.len + 1);
+        rs_buf_append(&names->starts, &start, sizeof(start));
+    }
+    if (errnum != 0)
+        return rs_err_sys(err, errnum, "the directory broke off");
+    if (names->bytes.overflow || names->starts.overflow)
+        return rs_err_set(err, RS_E_TOO_BIG, "the directory has too many entries");
+    return RS_OK;
+}
+
+/* Tells directories from files where the type byte cannot. False: it is not to be listed. */
+static bool resolve(DIR *dir, rs_str name, unsigned char type, bool *out_is_directory)
+{
+    *out_is_directory = type == DT_DIR;
+    if (type == DT_DIR || type == DT_REG)
+        return true;
+    struct stat st;
+    if (fstatat(dirfd(dir), name.ptr, &st, 0) != 0)
+        return false;
+    *out_is_directory = S_ISDIR(st.st_mode);
+    return !is_leftover(name, S_ISREG(st.st_mode) ? DT_REG : DT_UNKNOWN);
+}
+
+rs_rc fs_list(struct rs_storage *storage, const char *path, rs_str after, rs_storage_visit *visit, void *ctx,
+              struct rs_err *err)
+{
+    struct fs *fs = (struct fs *)storage;
+    RS_AUTO(close_directory) DIR *dir = open_directory(fs->root, fs_relative(path), 0);
+    if (dir == NULL)
+        return rs_err_sys(err, errno, "cannot list %s", path);
+    RS_AUTO(names_release) struct names names;
+    rs_buf_init(&names.bytes, LIST_MAX);
+    rs_buf_init(&names.starts, LIST_MAX);
+    rs_rc rc = read_names(dir, after, &names, err);
+    if (rc != RS_OK) {
+        rs_err_wrap(err, "cannot list %s", path);
+        return rc;
+    }
+
+    size_t count = names.starts.len / sizeof(uint32_t);
+    uint32_t *starts = (uint32_t *)(void *)names.starts.ptr;
+    if (count > 1)
+        qsort_r(starts, count, sizeof(*starts), compare_names, names.bytes.ptr);
+    for (size_t i = 0; i < count; i++) {
+        const char *entry = names.bytes.ptr + starts[i];
+        rs_str name = rs_str_c(entry + 1);
+        bool is_directory;
+        if (resolve(dir, name, (unsigned char)entry[0], &is_directory) && !visit(ctx, name, is_directory))
+            break;
+    }
+    return RS_OK;
+}
+
+/* --- remove --- */
+
+static int remove_entry(struct fs *fs, int dir_fd, const char *name, unsigned depth);
+
+/* An errno value, or 0. */
+static int empty_directory(struct fs *fs, int dir_fd, const char *name, unsigned depth)
+{
+    RS_AUTO(close_directory) DIR *dir = open_directory(dir_fd, name, O_NOFOLLOW);
+    if (dir == NULL)
+        return errno;
+    int errnum;
+    for (struct dirent *entry; (entry = next_entry(dir, &errnum)) != NULL;) {
+        errnum = remove_entry(fs, dirfd(dir), entry->d_name, depth + 1);
+        if (errnum != 0)
+            return errnum;
+    }
+    return errnum;
+}
+
+static int remove_directory(struct fs *fs, int dir_fd, const char *name, unsigned depth)
+{
+    if (depth >= REMOVE_DEPTH)
+        return ELOOP;
+    for (int attempt = 0; attempt < REMOVE_ATTEMPTS; attempt++) {
+        int errnum = empty_directory(fs, dir_fd, name, depth);
+        if (errnum != 0 && errnum != ENOENT)
+            return errnum;
+        if (unlinkat(dir_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+            return 0;
+        if (errno != ENOTEMPTY && errno != EEXIST)
+            return errno;
+    }
+    return ENOTEMPTY;
+}
+
+/* What is gone already is no error: others may remove the same. */
+static int remove_entry(struct fs *fs, int dir_fd, const char *name, unsigned depth)
+{
+    struct fs_identity identity;
+    int errnum = fs_identify_at(dir_fd, name, &identity);
+    if (errnum != 0)
+        return errnum == ENOENT || errnum == ENOTDIR ? 0 : errnum;
+    fs_forget(fs, &identity);
+    if (identity.is_directory)
+        return remove_directory(fs, dir_fd, name, depth);
+    return unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT ? 0 : errno;
+}
+
+rs_rc fs_remove(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err)
+{
+    struct fs *fs = (struct fs *)storage;
+    RS_TRY(rs_storage_batch_room(storage, batch, err));
+    int errnum = remove_entry(fs, fs->root, fs_relative(path), 0);
+    if (errnum != 0)
+        return rs_err_sys(err, errnum, "cannot remove %s", path);
+    /* Also when nothing was there: somebody may have removed it a moment ago and not synced yet. */
+    rs_storage_batch_add(batch, fs_parent(path), 0);
+    return RS_OK;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parts of the driver of the local disk: fs.c (objects), fs_append.c, fs_list.c (list, remove), fs_sync.c. */
+#pragma once
+
+#include <limits.h>
+#include <stdatomic.h>
+
+#include "base/lock.h"
+#include "storage/storage_priv.h"
+
+/* registry:2's modes, less the umask. */
+#define FS_DIRECTORY_MODE 0777
+#define FS_FILE_MODE 0666
+
+/* What a directory or file is, to recognise it again. */
+struct fs_identity {
+    uint64_t device;
+    uint64_t inode;
+    uint64_t fingerprint; /* of this incarnation of the inode, and of a file's content; 0: cannot be told */
+    bool is_directory;
+};
+
+/* Buckets of fingerprints; what is pushed out of a full bucket is synced once more, no harm done. */
+#define FS_DURABLE_BUCKETS 4096
+#define FS_DURABLE_WAYS 4
+struct fs_durable {
+    struct rs_mutex mutex;
+    uint64_t (*buckets)[FS_DURABLE_WAYS];
+};
+
+struct fs_flush;
+
+struct fs {
+    struct rs_storage storage;
+    int root;
+    atomic_uint_fast64_t flushes;
+    struct fs_durable durable;
+    struct rs_mutex flush_mutex;
+    struct fs_flush *running; /* under flush_mutex: what is being synced, or waits for it */
+};
+
+/* The path for the …at() calls, below the root descriptor. */
+const char *fs_relative(const char *path);
+/* The directory that holds an object: "/" at least. */
+rs_str fs_parent(const char *path);
+/* Mixes a value into a fingerprint. */
+uint64_t fs_mix(uint64_t hash, uint64_t value);
+/* Makes the directories above a path. */
+rs_rc fs_make_parents(struct fs *fs, const char *path, struct rs_err *err);
+
+/* fs_sync.c */
+void fs_sync_init(struct fs *fs);
+void fs_sync_release(struct fs *fs);
+/* Counted fsync. An errno value, or 0. */
+int fs_fsync(struct fs *fs, int fd);
+/* Of an open file; of a directory's entry, without following a link. An errno value, or 0. */
+int fs_identify(int fd, struct fs_identity *out);
+int fs_identify_at(int dir_fd, const char *name, struct fs_identity *out);
+/* Must be called before the inode is removed, since its number may be used again at once. */
+void fs_forget(struct fs *fs, const struct fs_identity *identity);
+rs_rc fs_keep(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err);
+rs_rc fs_sync(struct rs_storage *storage, struct rs_storage_batch *batch, struct rs_err *err);
+
+/* fs_list.c */
+rs_rc fs_list(struct rs_storage *storage, const char *path, rs_str after, rs_storage_visit *visit, void *ctx,
+              struct rs_err *err);
+rs_rc fs_remove(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err);
+
+/* fs_append.c */
+rs_rc fs_append_open(struct rs_storage *storage, const char *path, struct rs_storage_file **out, uint64_t *out_size,
+                     struct rs_err *err);
+rs_rc fs_append(struct rs_storage_file *file, const void *data, size_t len, struct rs_err *err);
+rs_rc fs_append_read(struct rs_storage_file *file, uint64_t offset, void *buf, size_t cap, size_t *out_n,
+                     struct rs_err *err);
+bool fs_append_trusted(const struct rs_storage_file *file);
+void fs_append_close(struct rs_storage_file *file);
+rs_rc fs_publish(struct rs_storage_file *file, const char *path, struct rs_storage_batch *batch, struct rs_err *err);
