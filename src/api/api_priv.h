@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of src/api share. */
+#pragma once
+
+#include "api/api.h"
+#include "oci/digest.h"
+
+struct rs_api {
+    const struct rs_config *config;
+    struct rs_registry *registry;
+    struct rs_route *routes; /* their patterns begin with http.prefix */
+    size_t route_count;
+    struct rs_header *headers; /* http.headers, several values of one name joined */
+    size_t header_count;
+    struct rs_arena *arena; /* of what is above */
+};
+
+/* Handlers, by resource: base.c, blob.c, upload.c, manifest.c, tags.c, catalog.c. */
+rs_handler rs_api_root, rs_api_base, rs_api_base_redirect;
+rs_handler rs_api_blob_get, rs_api_blob_delete;
+rs_handler rs_api_upload_post, rs_api_upload_get, rs_api_upload_patch, rs_api_upload_put, rs_api_upload_delete;
+rs_handler rs_api_manifest_get, rs_api_manifest_put, rs_api_manifest_delete;
+rs_handler rs_api_tags_get, rs_api_catalog_get;
+
+/* --- common.c: what most handlers begin with --- */
+/* Checks the repository's name (the first capture) and notes it for the log. RS_E_NAME_INVALID. */
+rs_rc rs_api_repository(struct rs_request *req, struct rs_err *err);
+/* Parses a digest and notes it for the log. RS_E_DIGEST_INVALID. */
+rs_rc rs_api_digest(struct rs_request *req, rs_str text, struct rs_digest *out, struct rs_err *err);
+/* RS_E_UNSUPPORTED in read-only mode. */
+rs_rc rs_api_writable(const struct rs_api *api, struct rs_err *err);
+/* Sets Docker-Content-Digest, and Etag when with_etag. */
+void rs_api_digest_headers(struct rs_request *req, const struct rs_digest *digest, bool with_etag);
+/* Does If-None-Match name this digest? Quotes are optional, as with registry:2. */
+bool rs_api_not_modified(const struct rs_request *req, const struct rs_digest *digest);
+bool rs_etag_list_has(rs_str list, rs_str etag);
+/* Sets Location to a path below the prefix ("/v2/…"), absolute unless configured otherwise. */
+void rs_api_location(const struct rs_api *api, struct rs_request *req, rs_str path);
+
+/* --- error.c --- */
+void rs_api_on_error(struct rs_request *req, void *ctx, rs_rc rc, const struct rs_err *err);
+/* The specification's body: {"errors":[{"code","message","detail"}]}. An empty detail is left out. */
+void rs_error_json(struct rs_buf *out, rs_rc rc, rs_str detail);
+
+/* --- log.c --- */
+void rs_api_on_done(const struct rs_request *req, void *ctx, uint64_t sent, int64_t us, bool complete);
+/* Appends the line of Apache's combined format, with its newline. */
+void rs_access_combined(struct rs_buf *out, const struct rs_request *req, uint64_t sent, int64_t wall_s);
+/* Appends the request's target with the value of _state taken out. */
+void rs_access_uri(struct rs_buf *out, rs_str target);
+/* A duration as registry:2 writes it: "152µs", "3.204ms", "1.250s". */
+void rs_access_duration(struct rs_buf *out, int64_t us);
+
+/* --- content_range.c: Content-Range of an upload's chunk --- */
+struct rs_content_range {
+    bool present;
+    uint64_t first;
+    uint64_t last; /* inclusive */
+};
+/* "<first>-<last>", or "bytes <first>-<last>/<size or *>". RS_E_BLOB_UPLOAD_INVALID. */
+rs_rc rs_content_range_parse(rs_str text, struct rs_content_range *out, struct rs_err *err);
+uint64_t rs_content_range_length(const struct rs_content_range *range);
+
+/* --- upload_state.c: registry:2's _state parameter --- */
+struct rs_upload_state {
+    rs_str name;
+    rs_str uuid;
+    uint64_t offset;
+    int64_t started_s;
+};
+/* Appends the value, escaped for a query: a registry:2 with the same http.secret can go on with the upload. */
+void rs_upload_state_encode(struct rs_buf *out, rs_str secret, const struct rs_upload_state *state);
+
+/* --- page.c: n, last and Link --- */
+struct rs_page_rule {
+    uint64_t absent; /* n when the client names none */
+    uint64_t max;
+    bool clamp; /* a larger n becomes max; otherwise it is an error */
+};
+/* RS_E_PAGINATION_NUMBER_INVALID. */
+rs_rc rs_page_number(rs_str text, const struct rs_page_rule *rule, uint64_t *out_n, struct rs_err *err);
+
+/* A page under construction: an object whose last member is an array of names. */
+#define RS_PAGE_BYTES_MAX (4 * 1024 * 1024) /* a page without n ends here, with a Link to the next */
+struct rs_page {
+    uint64_t n;
+    uint64_t count;
+    bool more;    /* there is a name beyond this page */
+    rs_str after; /* the parameter "last" */
+    struct rs_buf json;
+    struct rs_buf last; /* the last name on this page */
+};
+void rs_page_init(struct rs_page *page);
+void rs_page_release(struct rs_page *page);
+/* Reads n and last. */
+rs_rc rs_page_begin(struct rs_request *req, const struct rs_page_rule *rule, struct rs_page *page, struct rs_err *err);
+/* An rs_registry_visit: adds a name; false when the page is full. */
+bool rs_page_add(void *page, rs_str name);
+/* Closes array and object and answers with them; sets Link if there is more. link_n: the n to name there. */
+void rs_page_reply(struct rs_request *req, struct rs_page *page, uint64_t link_n);
+/* Appends s, percent-encoded for a query. */
+void rs_query_escape(struct rs_buf *out, rs_str s);

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/api_priv.h"
+#include "oci/reference.h"
+
+rs_rc rs_api_repository(struct rs_request *req, struct rs_err *err)
+{
+    RS_TRY(rs_name_check(req->captures[0], err));
+    req->log_repository = req->captures[0];
+    return RS_OK;
+}
+
+rs_rc rs_api_digest(struct rs_request *req, rs_str text, struct rs_digest *out, struct rs_err *err)
+{
+    RS_TRY(rs_digest_parse(text, out, err));
+    req->log_digest = text;
+    return RS_OK;
+}
+
+rs_rc rs_api_writable(const struct rs_api *api, struct rs_err *err)
+{
+    if (api->config->storage.read_only)
+        return rs_err_set(err, RS_E_UNSUPPORTED, "the registry is in read-only mode (storage.maintenance.readonly)");
+    return RS_OK;
+}
+
+void rs_api_digest_headers(struct rs_request *req, const struct rs_digest *digest, bool with_etag)
+{
+    char etag[RS_DIGEST_TEXT_MAX + 2];
+    rs_str text = rs_digest_str(digest);
+
+    rs_reply_header(req, "Docker-Content-Digest", text);
+    if (!with_etag)
+        return;
+    etag[0] = '"';
+    memcpy(etag + 1, text.ptr, text.len);
+    etag[text.len + 1] = '"';
+    rs_reply_header(req, "Etag", (rs_str){etag, text.len + 2});
+}
+
+bool rs_etag_list_has(rs_str list, rs_str etag)
+{
+    rs_str head;
+
+    while (list.len > 0) {
+        rs_str_cut(list, ',', &head, &list);
+        head = rs_str_trim(head);
+        if (rs_str_eq(head, RS_STR("*")))
+            return true;
+        if (rs_str_starts(head, RS_STR("W/")))
+            head = rs_str_from(head, 2);
+        if (head.len >= 2 && head.ptr[0] == '"' && head.ptr[head.len - 1] == '"')
+            head = rs_str_sub(head, 1, head.len - 2);
+        if (rs_str_eq(head, etag))
+            return true;
+    }
+    return false;
+}
+
+bool rs_api_not_modified(const struct rs_request *req, const struct rs_digest *digest)
+{
+    rs_str list;
+
+    return rs_request_header(req, RS_STR("If-None-Match"), &list) && rs_etag_list_has(list, rs_digest_str(digest));
+}
+
+void rs_api_location(const struct rs_api *api, struct rs_request *req, rs_str path)
+{
+    const struct rs_config_http *http = &api->config->http;
+
+    if (http->host[0] != '\0')
+        rs_reply_headerf(req, "Location", "%s%s" RS_STR_FMT, http->host, http->prefix, RS_STR_ARG(path));
+    else if (http->relative_urls || req->host.len == 0)
+        rs_reply_headerf(req, "Location", "%s" RS_STR_FMT, http->prefix, RS_STR_ARG(path));
+    else
+        rs_reply_headerf(req, "Location", "http://" RS_STR_FMT "%s" RS_STR_FMT, RS_STR_ARG(req->host), http->prefix,
+                         RS_STR_ARG(path));
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Manifests: "/v2/<name>/manifests/<tag or digest>" (distribution-spec 1.1, "Pulling manifests", "Pushing manifests").
+ */
+#include "registry/manifest.h"
+
+#include "api/api_priv.h"
+
+static void release_doc(void *owner)
+{
+    const struct rs_manifest_doc *doc = owner;
+
+    rs_manifest_doc_unref(&doc);
+}
+
+/* A tag that cannot exist is a manifest that does not: 404, as registry:2 and the conformance tests have it. */
+static rs_rc parse_reference(struct rs_request *req, struct rs_reference *out, struct rs_err *err)
+{
+    rs_rc rc = rs_reference_parse(req->captures[1], out, err);
+
+    if (rc == RS_E_TAG_INVALID && req->method != RS_METHOD_PUT)
+        return rs_err_set(err, RS_E_MANIFEST_UNKNOWN, "\"" RS_STR_FMT "\" is not a tag",
+                          RS_STR_ARG(rs_str_sub(req->captures[1], 0, 200)));
+    return rc;
+}
+
+/* The hot path of the whole program: nothing here but the registry's look at the link, and copies of short strings. */
+rs_rc rs_api_manifest_get(struct rs_request *req, void *ctx, struct rs_err *err)
+{
+    struct rs_api *api = ctx;
+    struct rs_reference reference;
+    const struct rs_manifest_doc *doc = NULL;
+
+    RS_TRY(rs_api_repository(req, err));
+    RS_TRY(parse_reference(req, &reference, err));
+    RS_TRY(rs_manifest_get(api->registry, req->captures[0], &reference, &doc, err));
+    req->log_digest = rs_arena_copy(req->arena, rs_digest_str(&doc->digest));
+    rs_api_digest_headers(req, &doc->digest, true);
+    if (rs_api_not_modified(req, &doc->digest)) {
+        req->reply.status = 304;
+        rs_manifest_doc_unref(&doc);
+        return RS_OK;
+    }
+    rs_reply_header(req, "Content-Type", doc->media_type);
+    rs_reply_body(req, rs_source_memory(doc->bytes, release_doc, (void *)(uintptr_t)doc));
+    return RS_OK;
+}
+
+static rs_rc too_big(struct rs_err *err)
+{
+    return rs_err_set(err, RS_E_MANIFEST_TOO_BIG, "a manifest may have %d bytes", RS_MANIFEST_MAX);
+}
+
+/* Reads the body, which is limited before anything is allocated for it. */
+static rs_rc read_manifest(struct rs_request *req, struct rs_buf *out, struct rs_err *err)
+{
+    size_t n = 0;
+
+    if (req->content_length > RS_MANIFEST_MAX)
+        return too_big(err);
+    if (!req->has_body)
+        return rs_err_set(err, RS_E_MANIFEST_INVALID, "the request has no body");
+    void *buf = rs_request_io_buffer(req);
+    do {
+        RS_TRY(rs_request_read(req, buf, RS_IO_BUFFER, &n, err));
+        rs_buf_append(out, buf, n);
+        if (out->overflow)
+            return too_big(err);
+    } while (n > 0);
+    return RS_OK;
+}
+
+/* The client's Content-Type without parameters. */
+static rs_str content_type(const struct rs_request *req)
+{
+    rs_str type = {0}, parameters;
+
+    if (!rs_request_header(req, RS_STR("Content-Type"), &type))
+        return (rs_str){0};
+    rs_str_cut(type, ';', &type, &parameters);
+    return rs_str_trim(type);
+}
+
+static rs_rc put_manifest(struct rs_api *api, struct rs_request *req, const struct rs_reference *reference,
+                          rs_str bytes, struct rs_err *err)
+{
+    struct rs_digest digest;
+    struct rs_manifest_put put = {
+        .repository = req->captures[0],
+        .reference = *reference,
+        .content_type = content_type(req),
+        .bytes = bytes,
+    };
+
+    RS_TRY(rs_manifest_put(api->registry, &put, &digest, err));
+    req->log_digest = rs_arena_copy(req->arena, rs_digest_str(&digest));
+    req->reply.status = 201;
+    rs_api_digest_headers(req, &digest, false);
+    rs_api_location(
+        api, req,
+        rs_arena_printf(req->arena, "/v2/" RS_STR_FMT "/manifests/%s", RS_STR_ARG(req->captures[0]), digest.text));
+    return RS_OK;
+}
+
+rs_rc rs_api_manifest_put(struct rs_request *req, void *ctx, struct rs_err *err)
+{
+    struct rs_api *api = ctx;
+    struct rs_reference reference;
+    RS_AUTO(rs_buf_release) struct rs_buf bytes;
+
+    rs_buf_init(&bytes, RS_MANIFEST_MAX);
+    RS_TRY(rs_api_repository(req, err));
+    RS_TRY(parse_reference(req, &reference, err));
+    RS_TRY(rs_api_writable(api, err));
+    RS_TRY(read_manifest(req, &bytes, err));
+    return put_manifest(api, req, &reference, rs_buf_str(&bytes), err);
+}
+
+rs_rc rs_api_manifest_delete(struct rs_request *req, void *ctx, struct rs_err *err)
+{
+    struct rs_reference reference;
+
+    RS_TRY(rs_api_repository(req, err));
+    RS_TRY(parse_reference(req, &reference, err));
+    RS_TRY(rs_api_writable(ctx, err));
+    return rs_err_set(err, RS_E_UNSUPPORTED, "this version of Roadstead cannot delete manifests and tags yet");
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of routes, and the making of what serves them. */
+#include "api/api_priv.h"
+
+#define GET (1u << RS_METHOD_GET)
+#define READ (GET | 1u << RS_METHOD_HEAD)
+#define POST (1u << RS_METHOD_POST)
+#define PUT (1u << RS_METHOD_PUT)
+#define PATCH (1u << RS_METHOD_PATCH)
+#define DELETE (1u << RS_METHOD_DELETE)
+
+/* Below http.prefix. The first that fits is taken. "**" is the repository's name. */
+static const struct rs_route table[] = {
+    {"/v2/", READ, RS_ROUTE_SHORT, rs_api_base},
+    {"/v2/**/manifests/*", READ, RS_ROUTE_SHORT, rs_api_manifest_get},
+    {"/v2/**/manifests/*", PUT, RS_ROUTE_BODY, rs_api_manifest_put},
+    {"/v2/**/manifests/*", DELETE, RS_ROUTE_BLOCKING, rs_api_manifest_delete},
+    /* registry:2 redirects the form without the last slash, which turns a POST into a GET; this is kinder. */
+    {"/v2/**/blobs/uploads/", POST, RS_ROUTE_BODY, rs_api_upload_post},
+    {"/v2/**/blobs/uploads", POST, RS_ROUTE_BODY, rs_api_upload_post},
+    {"/v2/**/blobs/uploads/*", READ, RS_ROUTE_BLOCKING, rs_api_upload_get},
+    {"/v2/**/blobs/uploads/*", PATCH, RS_ROUTE_BODY, rs_api_upload_patch},
+    {"/v2/**/blobs/uploads/*", PUT, RS_ROUTE_BODY, rs_api_upload_put},
+    {"/v2/**/blobs/uploads/*", DELETE, RS_ROUTE_BLOCKING, rs_api_upload_delete},
+    {"/v2/**/blobs/*", READ, RS_ROUTE_SHORT, rs_api_blob_get},
+    {"/v2/**/blobs/*", DELETE, RS_ROUTE_BLOCKING, rs_api_blob_delete},
+    {"/v2/**/tags/list", READ, RS_ROUTE_BLOCKING, rs_api_tags_get},
+    {"/v2/_catalog", READ, RS_ROUTE_BLOCKING, rs_api_catalog_get},
+    {"/v2", READ, RS_ROUTE_SHORT, rs_api_base_redirect},
+};
+
+/* Where load balancers ask: never below the prefix. */
+static const struct rs_route root = {"/", READ, RS_ROUTE_SHORT, rs_api_root};
+
+static void make_routes(struct rs_api *api)
+{
+    api->route_count = RS_COUNT(table) + 1;
+    api->routes = rs_arena_alloc(api->arena, api->route_count * sizeof *api->routes);
+    for (size_t i = 0; i < RS_COUNT(table); i++) {
+        api->routes[i] = table[i];
+        api->routes[i].pattern = rs_arena_printf(api->arena, "%s%s", api->config->http.prefix, table[i].pattern).ptr;
+    }
+    api->routes[RS_COUNT(table)] = root;
+}
+
+static bool has_control(const char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            return true;
+    return false;
+}
+
+/* Several values of one field are one list (RFC 9110 5.2). */
+static rs_rc make_header(struct rs_api *api, const struct rs_config_header *from, struct rs_header *out,
+                         struct rs_err *err)
+{
+    rs_str value = {0};
+
+    for (size_t i = 0; i < from->values.count; i++) {
+        if (has_control(from->values.items[i]))
+            return rs_err_set(err, RS_E_CONFIG, "http.headers: a value of %s holds a control character", from->name);
+        value =
+            rs_arena_printf(api->arena, RS_STR_FMT "%s%s", RS_STR_ARG(value), i > 0 ? ", " : "", from->values.items[i]);
+    }
+    *out = (struct rs_header){rs_str_c(from->name), value};
+    return RS_OK;
+}
+
+static rs_rc make_headers(struct rs_api *api, struct rs_err *err)
+{
+    const struct rs_config_http *http = &api->config->http;
+
+    if (has_control(http->host))
+        return rs_err_set(err, RS_E_CONFIG, "http.host holds a control character");
+    api->headers = rs_arena_alloc(api->arena, (http->header_count + 1) * sizeof *api->headers);
+    for (size_t i = 0; i < http->header_count; i++)
+        RS_TRY(make_header(api, &http->headers[i], &api->headers[api->header_count++], err));
+    return RS_OK;
+}
+
+rs_rc rs_api_new(const struct rs_config *config, struct rs_api **out, struct rs_err *err)
+{
+    RS_AUTO(rs_api_free) struct rs_api *api = rs_calloc(1, sizeof *api);
+
+    api->config = config;
+    api->arena = rs_arena_new();
+    make_routes(api);
+    RS_TRY(make_headers(api, err));
+    *out = rs_take(&api);
+    return RS_OK;
+}
+
+void rs_api_free(struct rs_api **api)
+{
+    if (*api == NULL)
+        return;
+    rs_arena_free(&(*api)->arena);
+    free(rs_take(api));
+}
+
+void rs_api_attach(struct rs_api *api, struct rs_registry *registry)
+{
+    api->registry = registry;
+}
+
+static void on_reply(struct rs_request *req, void *ctx)
+{
+    const struct rs_api *api = ctx;
+
+    rs_reply_header(req, "Docker-Distribution-Api-Version", RS_STR("registry/2.0"));
+    rs_reply_header(req, "X-Request-Id", req->id);
+    for (size_t i = 0; i < api->header_count; i++)
+        rs_reply_header(req, api->headers[i].name.ptr, api->headers[i].value);
+}
+
+void rs_api_http(struct rs_api *api, struct rs_http_config *out)
+{
+    out->routes = api->routes;
+    out->route_count = api->route_count;
+    out->ctx = api;
+    out->on_error = rs_api_on_error;
+    out->on_reply = on_reply;
+    out->on_done = api->config->log.access == RS_CONFIG_ACCESS_NONE ? NULL : rs_api_on_done;
+}

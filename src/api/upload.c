@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Uploads: "/v2/<name>/blobs/uploads/" (distribution-spec 1.1, "Pushing blobs"). The storage is the truth of an
+ * upload's offset: whatever goes wrong on the way, what has come is kept, and GET tells how much that is.
+ */
+#include "registry/upload.h"
+
+#include "api/api_priv.h"
+#include "oci/reference.h"
+#include "registry/blob.h"
+
+/* --- what a client is told --- */
+
+static void tell_location(const struct rs_api *api, struct rs_request *req, rs_str uuid, uint64_t offset)
+{
+    RS_AUTO(rs_buf_release) struct rs_buf path;
+    const struct rs_upload_state state = {req->captures[0], uuid, offset, rs_wall_s()};
+
+    rs_buf_init(&path, 4096);
+    rs_buf_printf(&path, "/v2/" RS_STR_FMT "/blobs/uploads/" RS_STR_FMT, RS_STR_ARG(req->captures[0]),
+                  RS_STR_ARG(uuid));
+    if (api->config->http.secret[0] != '\0') {
+        rs_buf_add_c(&path, "?_state=");
+        rs_upload_state_encode(&path, rs_str_c(api->config->http.secret), &state);
+    }
+    RS_ASSERT(!path.overflow); /* a name and a UUID are short */
+    rs_api_location(api, req, rs_buf_str(&path));
+}
+
+/* Where the upload stands. Of an empty one registry:2 says "0-0" too. */
+static void tell_progress(const struct rs_api *api, struct rs_request *req, rs_str uuid, uint64_t offset)
+{
+    tell_location(api, req, uuid, offset);
+    rs_reply_header(req, "Docker-Upload-UUID", uuid);
+    rs_reply_headerf(req, "Range", "0-%llu", (unsigned long long)(offset > 0 ? offset - 1 : 0));
+}
+
+/* 201: the blob is there. */
+static rs_rc tell_blob(const struct rs_api *api, struct rs_request *req, const struct rs_digest *digest)
+{
+    req->reply.status = 201;
+    rs_api_digest_headers(req, digest, false);
+    rs_api_location(
+        api, req,
+        rs_arena_printf(req->arena, "/v2/" RS_STR_FMT "/blobs/%s", RS_STR_ARG(req->captures[0]), digest->text));
+    return RS_OK;
+}
+
+/* --- receiving --- */
+
+static rs_rc read_range(const struct rs_request *req, struct rs_content_range *out, struct rs_err *err)
+{
+    rs_str text;
+
+    *out = (struct rs_content_range){0};
+    if (!rs_request_header(req, RS_STR("Content-Range"), &text))
+        return RS_OK;
+    RS_TRY(rs_content_range_parse(text, out, err));
+    if (req->content_length >= 0 && (uint64_t)req->content_length != rs_content_range_length(out))
+        return rs_err_set(err, RS_E_SIZE_INVALID, "Content-Range announces %llu bytes, Content-Length %lld",
+                          (unsigned long long)rs_content_range_length(out), (long long)req->content_length);
+    return RS_OK;
+}
+
+/* A chunked body may have more or fewer bytes than its Content-Range says: no byte beyond it is taken. */
+static rs_rc receive(struct rs_request *req, struct rs_upload *upload, const struct rs_content_range *range,
+                     struct rs_err *err)
+{
+    uint64_t left = range->present ? rs_content_range_length(range) : UINT64_MAX;
+    void *buf = rs_request_io_buffer(req);
+    size_t n = 0;
+
+    do {
+        RS_TRY(rs_request_read(req, buf, RS_IO_BUFFER, &n, err));
+        RS_TRY(rs_upload_write(upload, buf, RS_MIN(n, left), err));
+        if (n > left)
+            return rs_err_set(err, RS_E_SIZE_INVALID, "the body is longer than its Content-Range");
+        left -= n;
+    } while (n > 0);
+    if (range->present && left > 0)
+        return rs_err_set(err, RS_E_SIZE_INVALID, "the body is %llu bytes shorter than its Content-Range",
+                          (unsigned long long)left);
+    return RS_OK;
+}
+
+static rs_rc take_chunk(struct rs_request *req, struct rs_upload *upload, const struct rs_content_range *range,
+                        struct rs_err *err)
+{
+    uint64_t offset = rs_upload_offset(upload);
+
+    if (range->present && range->first != offset)
+        return rs_err_set(err, RS_E_RANGE_INVALID, "the chunk begins at %llu, the upload stands at %llu",
+                          (unsigned long long)range->first, (unsigned long long)offset);
+    return req->has_body ? receive(req, upload, range, err) : RS_OK;
+}
+
+/* Takes the upload of the path and adds the body to it. On RS_E_RANGE_INVALID, which another writer causes as well, the
+ * client is told where the upload stands. *upload is the caller's to end, also on an error. */
+static rs_rc continue_upload(struct rs_api *api, struct rs_request *req, enum rs_hash_alg alg,
+                             struct rs_upload **upload, struct rs_err *err)
+{
+    const rs_str name = req->captures[0], uuid = req->captures[1];
+    struct rs_content_range range;
+    uint64_t offset = 0;
+
+    RS_TRY(read_range(req, &range, err));
+    rs_rc rc = rs_upload_open(api->registry, name, uuid, alg, upload, err);
+    if (rc == RS_OK)
+        rc = take_chunk(req, *upload, &range, err);
+    if (rc == RS_E_RANGE_INVALID && rs_upload_stat(api->registry, name, uuid, &offset, NULL) == RS_OK)
+        tell_progress(api, req, uuid, offset);
+    return rc;
+}
+
+/* --- POST: begin --- */
+
+/* Links the blob of another repository. False if it cannot: then the client has to upload, as the specification says.
+ */
+static bool try_mount(struct rs_api *api, struct rs_request *req, struct rs_digest *digest)
+{
+    rs_str mount, from;
+
+    if (!rs_request_query(req, RS_STR("mount"), &mount) || !rs_request_query(req, RS_STR("from"), &from))
+        return false;
+    return rs_api_digest(req, mount, digest, NULL) == RS_OK && rs_name_check(from, NULL) == RS_OK &&
+           rs_blob_mount(api->registry, req->captures[0], from, digest, NULL) == RS_OK;
+}
+
+/* Is the whole blob in this request? A client that announces a digest but sends nothing means to go on with a PUT. */
+static bool is_monolithic(struct rs_request *req, rs_str *out_digest)
+{
+    return req->has_body && req->content_length != 0 && rs_request_query(req, RS_STR("digest"), out_digest);
+}
+
+static rs_rc post_whole(struct rs_api *api, struct rs_request *req, rs_str digest_text, struct rs_err *err)
+{
+    const struct rs_content_range none = {0};
+    RS_AUTO(rs_upload_suspend) struct rs_upload *upload = NULL;
+    char uuid[RS_UUID_SIZE];
+    struct rs_digest digest;
+
+    RS_TRY(rs_api_digest(req, digest_text, &digest, err));
+    RS_TRY(rs_upload_begin(api->registry, req->captures[0], uuid, err));
+    rs_rc rc = rs_upload_open(api->registry, req->captures[0], rs_str_c(uuid), digest.alg, &upload, err);
+    if (rc == RS_OK)
+        rc = receive(req, upload, &none, err);
+    if (rc == RS_OK)
+        rc = rs_upload_commit(&upload, &digest, err);
+    if (rc == RS_OK)
+        return tell_blob(api, req, &digest);
+    /* The client has never heard of this upload: nobody will go on with it. */
+    rs_upload_suspend(&upload);
+    (void)rs_upload_cancel(api->registry, req->captures[0], rs_str_c(uuid), NULL);
+    return rc;
+}
+
+rs_rc rs_api_upload_post(struct rs_request *req, void *ctx, struct rs_err *err)
+{
+    struct rs_api *api = ctx;
+    char uuid[RS_UUID_SIZE];
+    struct rs_digest digest;
+    rs_str text;
+
+    RS_TRY(rs_api_repository(req, err));
+    RS_TRY(rs_api_writable(api, err));
+    if (try_mount(api, req, &digest))
+        return tell_blob(api, req, &digest);
+    if (is_monolithic(req, &text))
+        return post_whole(api, req, text, err);
+    RS_TRY(rs_upload_begin(api->registry, req->captures[0], uuid, err));
+    req->reply.status = 202;
+    tell_progress(api, req, rs_str_c(uuid), 0);
+    return RS_OK;
+}
+
+/* --- the upload itself --- */
+
+static rs_rc check_upload(struct rs_request *req, struct rs_err *err)
+{
+    RS_TRY(rs_api_repository(req, err));
+    if (!rs_uuid_valid(req->captures[1]))
+        return rs_err_set(err, RS_E_BLOB_UPLOAD_UNKNOWN, "the path names no upload: not a UUID");
+    return RS_OK;
+}
+
+rs_rc rs_api_upload_get(struct rs_request *req, void *ctx, struct rs_err *err)
+{
+    struct rs_api *api = ctx;
+    uint64_t offset = 0;
+
+    RS_TRY(check_upload(req, err));
+    RS_TRY(rs_upload_stat(api->registry, req->captures[0], req->captures[1], &offset, err));
+    req->reply.status = 204;
+    tell_progress(api, req, req->captures[1], offset);
+    return RS_OK;
+}
+
+rs_rc rs_api_upload_patch(struct rs_request *req, void *ctx, struct rs_err *err)
+{
+    struct rs_api *api = ctx;
+    RS_AUTO(rs_upload_suspend) struct rs_upload *upload = NULL;
+
+    RS_TRY(check_upload(req, err));
+    RS_TRY(rs_api_writable(api, err));
+    RS_TRY(continue_upload(api, req, RS_SHA256, &upload, err));
+    req->reply.status = 202;
+    tell_progress(api, req, req->captures[1], rs_upload_offset(upload));
+    return RS_OK;
+}
+
+rs_rc rs_api_upload_put(struct rs_request *req, void *ctx, struct rs_err *err)
+{
+    struct rs_api *api = ctx;
+    RS_AUTO(rs_upload_suspend) struct rs_upload *upload = NULL;
+    struct rs_digest digest;
+    rs_str text;
+
+    RS_TRY(check_upload(req, err));
+    RS_TRY(rs_api_writable(api, err));
+    if (!rs_request_query(req, RS_STR("digest"), &text))
+        return rs_err_set(err, RS_E_DIGEST_INVALID, "the parameter \"digest\" is missing");
+    RS_TRY(rs_api_digest(req, text, &digest, err));
+    RS_TRY(continue_upload(api, req, digest.alg, &upload, err));
+    RS_TRY(rs_upload_commit(&upload, &digest, err));
+    return tell_blob(api, req, &digest);
+}
+
+rs_rc rs_api_upload_delete(struct rs_request *req, void *ctx, struct rs_err *err)
+{
+    struct rs_api *api = ctx;
+
+    RS_TRY(check_upload(req, err));
+    RS_TRY(rs_api_writable(api, err));
+    RS_TRY(rs_upload_cancel(api->registry, req->captures[0], req->captures[1], err));
+    req->reply.status = 204;
+    rs_reply_header(req, "Docker-Upload-UUID", req->captures[1]);
+    return RS_OK;
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/process.h"
+
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/str.h"
+
+#define FILES_WANTED (1024 * 1024) /* what the kernel allows by default (fs.nr_open) */
+
+void rs_process_raise_files(uint64_t *out)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        *out = 0;
+        return;
+    }
+    struct rlimit wanted = {RS_MAX(limit.rlim_max, FILES_WANTED), RS_MAX(limit.rlim_max, FILES_WANTED)};
+    if (setrlimit(RLIMIT_NOFILE, &wanted) != 0) { /* not root, or above fs.nr_open */
+        wanted = (struct rlimit){limit.rlim_max, limit.rlim_max};
+        if (setrlimit(RLIMIT_NOFILE, &wanted) != 0)
+            wanted = limit;
+    }
+    *out = wanted.rlim_cur;
+}
+
+/* --- signals --- */
+
+static void waited_for(sigset_t *out)
+{
+    sigemptyset(out);
+    sigaddset(out, SIGTERM);
+    sigaddset(out, SIGINT);
+    sigaddset(out, SIGHUP);
+    sigaddset(out, SIGUSR1);
+}
+
+static void nothing(int sig)
+{
+    (void)sig;
+}
+
+void rs_process_signals(void)
+{
+    static const int handled[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    struct sigaction handle = {.sa_handler = nothing};
+    sigset_t set;
+
+    waited_for(&set);
+    RS_ASSERT(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
+    /* PID 1 gets no signal that has the default action. These never run: the signals stay blocked. */
+    for (size_t i = 0; i < RS_COUNT(handled); i++)
+        sigaction(handled[i], &handle, NULL);
+    sigaction(SIGPIPE, &ignore, NULL);
+    /* PID 1 inherits orphans; when SIGCHLD is ignored the kernel buries them. */
+    sigaction(SIGCHLD, &ignore, NULL);
+}
+
+int rs_process_wait(void)
+{
+    sigset_t set;
+    int sig = 0;
+
+    waited_for(&set);
+    RS_ASSERT(sigwait(&set, &sig) == 0);
+    return sig;
+}
+
+/* --- another user --- */
+
+struct identity {
+    uid_t uid;
+    gid_t gid;
+    const char *name; /* for the user's further groups; NULL: none */
+};
+
+static bool parse_number(const char *text, uint64_t *out)
+{
+    return rs_str_u64(rs_str_c(text), UINT32_MAX - 1, out);
+}
+
+static rs_rc find_user(const char *user, struct identity *out, struct rs_err *err)
+{
+    uint64_t uid;
+    const struct passwd *entry;
+
+    if (parse_number(user, &uid)) {
+        entry = getpwuid((uid_t)uid);
+        *out = (struct identity){(uid_t)uid, entry != NULL ? entry->pw_gid : (gid_t)uid, NULL};
+    } else {
+        entry = getpwnam(user);
+        if (entry == NULL)
+            return rs_err_set(err, RS_E_CONFIG, "roadstead.user: there is no user \"%s\"", user);
+        *out = (struct identity){entry->pw_uid, entry->pw_gid, NULL};
+    }
+    if (entry != NULL)
+        out->name = entry->pw_name;
+    return RS_OK;
+}
+
+static rs_rc find_group(const char *group, struct identity *out, struct rs_err *err)
+{
+    uint64_t gid;
+    const struct group *entry;
+
+    out->name = NULL;
+    if (parse_number(group, &gid)) {
+        out->gid = (gid_t)gid;
+        return RS_OK;
+    }
+    entry = getgrnam(group);
+    if (entry == NULL)
+        return rs_err_set(err, RS_E_CONFIG, "roadstead.user: there is no group \"%s\"", group);
+    out->gid = entry->gr_gid;
+    return RS_OK;
+}
+
+/* The order matters: groups can be changed only as root. */
+static rs_rc become(const struct identity *who, struct rs_err *err)
+{
+    int rc = who->name != NULL ? initgroups(who->name, who->gid) : setgroups(1, &who->gid);
+
+    if (rc != 0 || setgid(who->gid) != 0 || setuid(who->uid) != 0)
+        return rs_err_set(err, RS_E_CONFIG, "roadstead.user: cannot become user %u, group %u: %m", who->uid, who->gid);
+    if (getuid() != who->uid || geteuid() != who->uid || getgid() != who->gid || getegid() != who->gid ||
+        (who->uid != 0 && setuid(0) == 0))
+        return rs_err_set(err, RS_E_CONFIG, "roadstead.user: the system did not let go of its privileges");
+    return RS_OK;
+}
+
+rs_rc rs_process_become(const char *user, struct rs_err *err)
+{
+    char name[256];
+    rs_str head, group;
+    struct identity who = {0};
+
+    if (user[0] == '\0')
+        return RS_OK;
+    bool has_group = rs_str_cut(rs_str_c(user), ':', &head, &group);
+    if (!rs_str_copy_z(head, name, sizeof name))
+        return rs_err_set(err, RS_E_CONFIG, "roadstead.user: the name is too long");
+    RS_TRY(find_user(name, &who, err));
+    if (has_group)
+        RS_TRY(find_group(group.ptr, &who, err)); /* the end of a NUL-terminated string */
+    return become(&who, err);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the process asks of its system: descriptors, signals, another user. Called by one thread, before others run. */
+#pragma once
+
+#include "base/err.h"
+
+/* Raises the limit of open files as far as it goes; root raises the hard limit too. *out: what it is now. */
+void rs_process_raise_files(uint64_t *out);
+
+/* Blocks the signals that rs_process_wait waits for, ignores SIGPIPE, and lets the kernel reap orphans, so that it
+ * works as PID 1 of a container. Threads that are made later inherit it. */
+void rs_process_signals(void);
+/* The next signal: SIGTERM, SIGINT, SIGHUP or SIGUSR1. */
+int rs_process_wait(void);
+
+/* Becomes "user" or "user:group", names or numbers, for good; without a group that user's own groups. An empty text
+ * does nothing. RS_E_CONFIG. */
+rs_rc rs_process_become(const char *user, struct rs_err *err);

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* roadstead serve [CONFIG.yml]: configuration → storage, registry, API, server; then waits for a signal. */
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "api/api.h"
+#include "base/log.h"
+#include "cmd/cmd.h"
+#include "cmd/process.h"
+#include "cmd/systemd.h"
+#include "storage/faulty.h"
+
+#define WARNINGS_MAX (64 * 1024) /* bytes */
+
+struct service {
+    struct rs_config *config;
+    struct rs_storage *storage;
+    struct rs_registry *registry;
+    struct rs_api *api;
+    struct rs_http_server *server;
+};
+
+static void service_release(struct service *s)
+{
+    rs_http_server_free(&s->server);
+    rs_api_free(&s->api);
+    rs_registry_free(&s->registry);
+    rs_storage_free(&s->storage);
+    rs_config_free(&s->config);
+}
+
+/* --- configuration --- */
+
+/* Errors are told at once; warnings wait for the log that the configuration describes. */
+static void report(void *ctx, bool is_error, const char *place, const char *key, const char *text)
+{
+    struct rs_buf *warnings = ctx;
+    const char *colon = key[0] != '\0' ? ": " : "";
+
+    if (is_error)
+        fprintf(stderr, "roadstead: %s: %s%s%s\n", place, key, colon, text);
+    else
+        rs_buf_printf(warnings, "%s: %s%s%s\n", place, key, colon, text);
+}
+
+static void log_warnings(rs_str warnings)
+{
+    rs_str line;
+
+    while (warnings.len > 0) {
+        rs_str_cut(warnings, '\n', &line, &warnings);
+        rs_log(RS_LOG_WARN, RS_STR_FMT, RS_STR_ARG(line));
+    }
+}
+
+static rs_rc load(const char *path, struct service *s, struct rs_err *err)
+{
+    RS_AUTO(rs_buf_release) struct rs_buf warnings;
+
+    rs_buf_init(&warnings, WARNINGS_MAX);
+    RS_TRY(rs_config_load(path, environ, report, &warnings, &s->config, err));
+    const struct rs_config_log *log = &s->config->log;
+    rs_log_configure(log->format, log->level, log->fields, log->field_count);
+    log_warnings(rs_buf_str(&warnings));
+    return RS_OK;
+}
+
+/* --- listening --- */
+
+static void set_limits(const struct rs_config_http *from, struct rs_http_config *to)
+{
+    to->lanes = (unsigned)from->lanes;
+    to->max_connections = (unsigned)from->max_connections;
+    to->max_workers = (unsigned)from->max_workers;
+    to->reserved_workers = (unsigned)from->reserved_workers;
+    to->max_body_workers_per_address = (unsigned)from->max_body_workers_per_address;
+    to->max_head = from->max_head;
+    to->head_ms = from->head_ms;
+    to->idle_ms = from->idle_ms;
+    to->queue_ms = from->queue_ms;
+    to->min_rate = from->min_rate;
+    to->rate_ms = from->rate_ms;
+    to->drain_ms = from->drain_ms;
+}
+
+/* Sockets that systemd gives replace the configured addresses. */
+static rs_rc listen_all(struct service *s, struct rs_err *err)
+{
+    const struct rs_config_http *http = &s->config->http;
+    unsigned given = rs_systemd_sockets();
+
+    for (unsigned i = 0; i < given; i++)
+        RS_TRY(rs_http_listen_fd(s->server, RS_SYSTEMD_FIRST_FD + (int)i, err));
+    for (size_t i = 0; given == 0 && i < http->listen_count; i++)
+        RS_TRY(rs_http_listen(s->server, http->listen[i].net, http->listen[i].address, err));
+    return RS_OK;
+}
+
+static rs_rc make_server(struct service *s, struct rs_err *err)
+{
+    struct rs_http_config config;
+
+    rs_http_config_defaults(&config);
+    set_limits(&s->config->http, &config);
+    RS_TRY(rs_api_new(s->config, &s->api, err));
+    rs_api_http(s->api, &config);
+    RS_TRY(rs_http_server_new(&config, &s->server, err));
+    return listen_all(s, err);
+}
+
+/* --- what is served --- */
+
+static rs_rc add_faults(struct service *s, struct rs_err *err)
+{
+    const char *plan = getenv("ROADSTEAD_TEST_FAULTS");
+
+    if (plan == NULL || plan[0] == '\0')
+        return RS_OK;
+    rs_storage_faulty_new(rs_take(&s->storage), &s->storage);
+    RS_TRY(rs_storage_faulty_parse(s->storage, rs_str_c(plan), err));
+    rs_log(RS_LOG_WARN, "ROADSTEAD_TEST_FAULTS is set: the storage fails on purpose (%s)", plan);
+    return RS_OK;
+}
+
+static rs_rc make_registry(struct service *s, struct rs_err *err)
+{
+    struct rs_registry_config config = {.manifest_cache_bytes = (size_t)s->config->manifest_cache};
+
+    RS_TRY(rs_storage_fs_new(s->config->storage.root, &s->storage, err));
+    RS_TRY(add_faults(s, err));
+    RS_TRY(rs_registry_new(&config, s->storage, &s->registry, err));
+    rs_api_attach(s->api, s->registry);
+    return RS_OK;
+}
+
+static void log_start(const struct service *s, uint64_t files)
+{
+    RS_AUTO(rs_buf_release) struct rs_buf addresses;
+
+    rs_buf_init(&addresses, 4096);
+    for (size_t i = 0; rs_http_address(s->server, i) != NULL; i++)
+        rs_buf_printf(&addresses, "%s%s", i > 0 ? ", " : "", rs_http_address(s->server, i));
+    const struct rs_log_field fields[] = {
+        RS_LOG_STR("version", RS_STR(RS_VERSION)),
+        RS_LOG_STR("addresses", rs_buf_str(&addresses)),
+        RS_LOG_STR("storage", rs_str_c(rs_storage_name(s->storage))),
+        RS_LOG_STR("root", rs_str_c(s->config->storage.root)),
+        RS_LOG_STR("readonly", s->config->storage.read_only ? RS_STR("true") : RS_STR("false")),
+        RS_LOG_NUM("files", files),
+    };
+    rs_log_event(RS_LOG_INFO, "roadstead is listening", fields, RS_COUNT(fields));
+}
+
+/* The sockets are bound before the privileges go, what is on disk is made after. */
+static rs_rc start(const char *path, struct service *s, struct rs_err *err)
+{
+    uint64_t files;
+
+    RS_TRY(load(path, s, err));
+    rs_process_raise_files(&files);
+    RS_TRY(make_server(s, err));
+    RS_TRY(rs_process_become(s->config->user, err));
+    RS_TRY(make_registry(s, err));
+    RS_TRY(rs_http_start(s->server, err));
+    log_start(s, files);
+    rs_systemd_notify("READY=1");
+    return RS_OK;
+}
+
+/* --- the end --- */
+
+static int wait_for_stop(void)
+{
+    for (;;) {
+        int sig = rs_process_wait();
+        if (sig == SIGTERM || sig == SIGINT)
+            return sig;
+        if (sig == SIGHUP)
+            rs_log(RS_LOG_WARN, "SIGHUP: the configuration cannot be read again while running; restart instead");
+    }
+}
+
+static void *drain(void *ctx)
+{
+    rs_http_drain(ctx);
+    kill(getpid(), SIGUSR1); /* wakes the main thread */
+    return NULL;
+}
+
+/* Lets running transfers end; a second signal ends them. */
+static int stop(struct service *s, int sig)
+{
+    pthread_t thread;
+    int status = RS_EXIT_OK;
+
+    rs_log(RS_LOG_INFO, "%s: stopping when running requests are done; a second signal stops at once",
+           sig == SIGTERM ? "SIGTERM" : "SIGINT");
+    rs_systemd_notify("STOPPING=1");
+    RS_ASSERT(pthread_create(&thread, NULL, drain, s->server) == 0);
+    while ((sig = rs_process_wait()) != SIGUSR1) {
+        if (sig == SIGHUP)
+            continue;
+        status = RS_EXIT_FAILED;
+        rs_http_abort(s->server);
+    }
+    pthread_join(thread, NULL);
+    rs_log(RS_LOG_INFO, "roadstead has stopped");
+    return status;
+}
+
+static int usage(void)
+{
+    fprintf(stderr, "Usage: roadstead serve [CONFIG.yml]\n"
+                    "Without a file, REGISTRY_CONFIGURATION_PATH names it; without that, images lie in ./data and\n"
+                    "are served at 127.0.0.1:5000.\n");
+    return RS_EXIT_USAGE;
+}
+
+int rs_cmd_serve(int argc, char **argv)
+{
+    const char *path = argc > 1 ? argv[1] : getenv("REGISTRY_CONFIGURATION_PATH");
+    RS_AUTO(service_release) struct service service = {0};
+    struct rs_err err = {0};
+
+    if (argc > 2 || (argc == 2 && argv[1][0] == '-'))
+        return usage();
+    rs_process_signals();
+    if (start(path, &service, &err) == RS_OK)
+        return stop(&service, wait_for_stop());
+    if (service.config != NULL)
+        rs_log(RS_LOG_ERROR, "cannot start: %s", err.text);
+    else if (err.rc != RS_E_CONFIG) /* what is wrong in the file has been told, line by line */
+        fprintf(stderr, "roadstead: %s\n", err.text);
+    return err.rc == RS_E_CONFIG ? RS_EXIT_USAGE : RS_EXIT_FAILED;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api_test.h"
+#include "http/router.h"
+
+static const char digest[] = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+static struct rs_api *make(const char *prefix, const struct rs_config_header *headers, size_t count)
+{
+    static struct rs_config config;
+    struct rs_api *api = NULL;
+
+    config = (struct rs_config){.http = {.host = "", .prefix = prefix, .headers = headers, .header_count = count}};
+    assert_int_equal(rs_api_new(&config, &api, NULL), RS_OK);
+    return api;
+}
+
+/* The route's handler, or NULL; captures are left in req. */
+static rs_handler *find(struct rs_api *api, struct rs_request *req, enum rs_method method, const char *path,
+                        enum rs_route_kind *out_kind)
+{
+    struct rs_http_config http;
+    const struct rs_route *route = NULL;
+    unsigned allowed = 0;
+
+    rs_http_config_defaults(&http);
+    rs_api_http(api, &http);
+    struct rs_router *router = rs_router_new(http.routes, http.route_count);
+    *req = (struct rs_request){.method = method, .path = rs_str_c(path)};
+    rs_rc rc = rs_router_match(router, req, &route, &allowed, NULL);
+    rs_router_free(&router);
+    if (rc != RS_OK)
+        return NULL;
+    *out_kind = route->kind;
+    return route->handler;
+}
+
+static void test_table(void **state)
+{
+    static const struct {
+        enum rs_method method;
+        const char *path;
+        rs_handler *handler;
+        enum rs_route_kind kind;
+        const char *name;
+    } cases[] = {
+        {RS_METHOD_GET, "/", rs_api_root, RS_ROUTE_SHORT, NULL},
+        {RS_METHOD_GET, "/v2", rs_api_base_redirect, RS_ROUTE_SHORT, NULL},
+        {RS_METHOD_GET, "/v2/", rs_api_base, RS_ROUTE_SHORT, NULL},
+        {RS_METHOD_POST, "/v2/", NULL, 0, NULL},
+        {RS_METHOD_GET, "/v2/_catalog", rs_api_catalog_get, RS_ROUTE_BLOCKING, NULL},
+        {RS_METHOD_GET, "/v2/a/b/c/tags/list", rs_api_tags_get, RS_ROUTE_BLOCKING, "a/b/c"},
+        {RS_METHOD_HEAD, "/v2/a/manifests/latest", rs_api_manifest_get, RS_ROUTE_SHORT, "a"},
+        {RS_METHOD_GET, "/v2/a/manifests/manifests/latest", rs_api_manifest_get, RS_ROUTE_SHORT, "a/manifests"},
+        {RS_METHOD_PUT, "/v2/a/manifests/latest", rs_api_manifest_put, RS_ROUTE_BODY, "a"},
+        {RS_METHOD_POST, "/v2/a/manifests/latest", NULL, 0, NULL},
+        {RS_METHOD_GET, "/v2/a/blobs/x", rs_api_blob_get, RS_ROUTE_SHORT, "a"},
+        {RS_METHOD_DELETE, "/v2/a/blobs/x", rs_api_blob_delete, RS_ROUTE_BLOCKING, "a"},
+        {RS_METHOD_POST, "/v2/a/blobs/uploads/", rs_api_upload_post, RS_ROUTE_BODY, "a"},
+        {RS_METHOD_POST, "/v2/a/blobs/uploads", rs_api_upload_post, RS_ROUTE_BODY, "a"},
+        {RS_METHOD_GET, "/v2/a/blobs/uploads/u", rs_api_upload_get, RS_ROUTE_BLOCKING, "a"},
+        {RS_METHOD_PATCH, "/v2/a/blobs/uploads/u", rs_api_upload_patch, RS_ROUTE_BODY, "a"},
+        {RS_METHOD_PUT, "/v2/a/blobs/uploads/u", rs_api_upload_put, RS_ROUTE_BODY, "a"},
+        {RS_METHOD_DELETE, "/v2/a/blobs/uploads/u", rs_api_upload_delete, RS_ROUTE_BLOCKING, "a"},
+        {RS_METHOD_GET, "/v1/", NULL, 0, NULL},
+        {RS_METHOD_GET, "/v2/a", NULL, 0, NULL},
+        {RS_METHOD_GET, "/v2/manifests/x", NULL, 0, NULL},
+    };
+    struct rs_api *api = make("", NULL, 0);
+    (void)state;
+
+    for (size_t i = 0; i < RS_COUNT(cases); i++) {
+        struct rs_request req;
+        enum rs_route_kind kind = 0;
+        assert_ptr_equal(find(api, &req, cases[i].method, cases[i].path, &kind), cases[i].handler);
+        assert_int_equal(kind, cases[i].kind);
+        if (cases[i].name != NULL)
+            assert_str(req.captures[0], cases[i].name);
+    }
+    rs_api_free(&api);
+    assert_null(api);
+}
+
+static void test_prefix(void **state)
+{
+    struct rs_api *api = make("/pre/fix", NULL, 0);
+    struct rs_request req;
+    enum rs_route_kind kind;
+    (void)state;
+
+    assert_ptr_equal(find(api, &req, RS_METHOD_GET, "/pre/fix/v2/", &kind), rs_api_base);
+    assert_null(find(api, &req, RS_METHOD_GET, "/v2/", &kind));
+    assert_ptr_equal(find(api, &req, RS_METHOD_GET, "/", &kind), rs_api_root); /* load balancers know no prefix */
+    request_init(&req, RS_METHOD_GET, "GET", "/pre/fix/v2");
+    assert_int_equal(rs_api_base_redirect(&req, api, NULL), RS_OK);
+    assert_int_equal(req.reply.status, 301);
+    assert_header(&req, "Location", "/pre/fix/v2/");
+    request_release(&req);
+    rs_api_free(&api);
+}
+
+static void test_configured_headers(void **state)
+{
+    const char *nosniff[] = {"nosniff"}, *two[] = {"a", "b"};
+    const struct rs_config_header headers[] = {
+        {"X-Content-Type-Options", {nosniff, 1}},
+        {"X-Two", {two, 2}},
+    };
+    struct rs_api *api = make("", headers, 2);
+    struct rs_http_config http = {0};
+    struct rs_request req;
+    (void)state;
+
+    rs_api_http(api, &http);
+    request_init(&req, RS_METHOD_GET, "GET", "/v2/");
+    http.on_reply(&req, http.ctx);
+    assert_header(&req, "X-Content-Type-Options", "nosniff");
+    assert_header(&req, "X-Two", "a, b");
+    assert_header(&req, "Docker-Distribution-Api-Version", "registry/2.0");
+    assert_header(&req, "X-Request-Id", "id-1");
+    request_release(&req);
+    rs_api_free(&api);
+}
+
+static void test_headers_that_would_split_a_reply(void **state)
+{
+    const char *bad[] = {"x\r\nSet-Cookie: y"};
+    const struct rs_config_header header = {"X-Bad", {bad, 1}};
+    struct rs_config config = {.http = {.host = "", .prefix = "", .headers = &header, .header_count = 1}};
+    struct rs_api *api = NULL;
+    struct rs_err err;
+    (void)state;
+
+    assert_int_equal(rs_api_new(&config, &api, &err), RS_E_CONFIG);
+    assert_null(api);
+    assert_non_null(strstr(err.text, "X-Bad"));
+    config.http = (struct rs_config_http){.host = "http://a\nb", .prefix = ""};
+    assert_int_equal(rs_api_new(&config, &api, &err), RS_E_CONFIG);
+}
+
+static void check_location(struct rs_config_http http, rs_str host, const char *expected)
+{
+    const struct rs_config config = {.http = http};
+    const struct rs_api api = {.config = &config};
+    struct rs_request req;
+    char path[128];
+
+    request_init(&req, RS_METHOD_PUT, "PUT", "/x");
+    req.host = host;
+    snprintf(path, sizeof path, "/v2/a/blobs/%s", digest);
+    rs_api_location(&api, &req, rs_str_c(path));
+    char full[256];
+    snprintf(full, sizeof full, "%s%s", expected, path);
+    assert_header(&req, "Location", full);
+    request_release(&req);
+}
+
+static void test_location(void **state)
+{
+    const rs_str host = RS_STR("r.example:5000");
+    (void)state;
+
+    check_location((struct rs_config_http){.host = "", .prefix = ""}, host, "http://r.example:5000");
+    check_location((struct rs_config_http){.host = "", .prefix = "/p"}, host, "http://r.example:5000/p");
+    check_location((struct rs_config_http){.host = "", .prefix = "/p", .relative_urls = true}, host, "/p");
+    check_location((struct rs_config_http){.host = "", .prefix = ""}, (rs_str){0}, ""); /* HTTP/1.0 */
+    check_location((struct rs_config_http){.host = "https://h", .prefix = "/p", .relative_urls = true}, host,
+                   "https://h/p");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_prefix),
+        cmocka_unit_test(test_configured_headers),
+        cmocka_unit_test(test_headers_that_would_split_a_reply),
+        cmocka_unit_test(test_location),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
