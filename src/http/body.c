@@ -77,7 +77,7 @@ static rs_rc receive(struct rs_conn *conn, void *buf, size_t cap, size_t *out_n,
             *out_n = (size_t)n;
             return RS_OK;
         }
-        if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)) {
+        if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
             ex->body_broken = true;
             return rs_err_set(err, RS_E_CLOSED, "the client closed the connection in the middle of the body");
         }

@@ -139,7 +139,7 @@ static int fill(struct rs_worker *worker, struct rs_conn *conn)
     ssize_t n = recv(conn->fd, to, room, MSG_DONTWAIT);
     if (n < 0 && errno == EINTR)
         return 1;
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+    if (n < 0 && errno == EAGAIN) {
         conn->drained = true;
         return 0;
     }

@@ -110,7 +110,7 @@ void rs_send_begin(struct rs_conn *conn)
 
 static enum rs_sent failed(void)
 {
-    return errno == EAGAIN || errno == EWOULDBLOCK ? RS_SENT_WAIT : RS_SENT_BROKEN;
+    return errno == EAGAIN ? RS_SENT_WAIT : RS_SENT_BROKEN;
 }
 
 /* Books n bytes that the socket took: of the head first. */
