@@ -2,10 +2,10 @@
 """The registries under test: Roadstead, and Debian's docker-registry 2.8.2 as its peer."""
 
 import copy
+import http.client
 import json
 import os
 import pathlib
-import socket
 
 from . import proc
 from .client import Registry
@@ -28,12 +28,12 @@ def merged(base, changes):
 class Server:
     """A registry on a data directory. It can be started again after its end; it keeps its address."""
 
-    def __init__(self, program, work, root=None, config=None, name="server", env=None):
+    def __init__(self, program, work, root=None, config=None, name="server", env=None, host=None):
         self.program = program
         self.work = pathlib.Path(work)
         self.root = pathlib.Path(root or self.work / "data")
         self.name = name
-        self.host = f"127.0.0.1:{proc.free_port()}"
+        self.host = str(host or f"127.0.0.1:{proc.free_port()}")  # where tests reach it
         self.env = proc.environment(self.work, **(env or {}))
         self.daemon = None
         self.config = merged({
@@ -62,8 +62,8 @@ class Server:
         self.daemon = proc.Daemon(argv, self.work / f"{self.name}.log", self.env, cwd=self.work, **popen)
         return self
 
-    def start(self, **popen):
-        self.spawn(**popen)
+    def start(self, wrapper=(), **popen):
+        self.spawn(wrapper, **popen)
         self.wait_ready()
         return self
 
@@ -72,17 +72,19 @@ class Server:
 
     def answers(self):
         try:
-            return self.api.get("/v2/").status == 200
-        except OSError:
+            return self.api.get("/v2/").status in (200, 404)  # 404: under a prefix
+        except (OSError, http.client.HTTPException):
             return False
 
     def accepts(self):
-        host, port = self.host.rsplit(":", 1)
+        connection = self.api.connect()
         try:
-            socket.create_connection((host, int(port)), timeout=10).close()
+            connection.connect()
             return True
         except OSError:
             return False
+        finally:
+            connection.close()
 
     @property
     def running(self):
@@ -107,6 +109,11 @@ class Server:
     def restart(self):
         self.stop()
         return self.start()
+
+    def bytes_read(self):
+        """How many bytes the process has read from files so far."""
+        counters = pathlib.Path(f"/proc/{self.daemon.pid}/io").read_text()
+        return int(dict(line.split(": ") for line in counters.splitlines())["rchar"])
 
     def log_text(self):
         return (self.work / f"{self.name}.log").read_text(errors="replace")

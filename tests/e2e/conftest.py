@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the end-to-end tests. docs/TESTING.md says how to run them."""
+
+import contextlib
+import pathlib
+import shutil
+import tempfile
+
+import pytest
+
+from lib import engines, mounts, roots, server as servers
+
+
+def pytest_collection_modifyitems(config, items):
+    if servers.REFERENCE_ONLY:
+        ours = [item for item in items if item.get_closest_marker("ours")]
+        config.hook.pytest_deselected(items=ours)
+        items[:] = [item for item in items if item not in ours]
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """A failure shows the end of every log in the test's directory, which is gone afterwards."""
+    report = (yield).get_result()
+    if report.failed and "work" in getattr(item, "funcargs", {}):
+        for log in sorted(item.funcargs["work"].glob("**/*.log")):
+            report.sections.append((str(log.name), log.read_text(errors="replace")[-6000:]))
+
+
+@contextlib.contextmanager
+def temporary_directory(prefix):
+    """With a short path, as unix sockets need it."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix=prefix))
+    path.chmod(0o755)
+    yield path
+    mounts.release_below(path)
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def work():
+    """A fresh directory, gone after the test."""
+    with temporary_directory("rs-") as path:
+        yield path
+
+
+@pytest.fixture(scope="session")
+def session_work():
+    with temporary_directory("rs-session-") as path:
+        yield path
+
+
+@contextlib.contextmanager
+def managed(make):
+    """A maker of servers, and their end: each must stop with 0 and without a sanitizer's report."""
+    made = []
+
+    def make_and_remember(**kwargs):
+        made.append(make(**kwargs))
+        return made[-1]
+
+    yield make_and_remember
+    for server in made:
+        server.stop()
+
+
+@pytest.fixture
+def make_server(work):
+    """make_server(root=…, config=…, name=…, host=…, env=…): a Roadstead that is not started yet."""
+    with managed(lambda **kwargs: servers.roadstead(work, **kwargs)) as make:
+        yield make
+
+
+@pytest.fixture
+def start_server(make_server):
+    """Makes and starts one more Roadstead."""
+    return lambda **kwargs: make_server(**kwargs).start()
+
+
+@pytest.fixture
+def server(start_server):
+    return start_server()
+
+
+@pytest.fixture
+def second_server(server, start_server):
+    """Another process on the same directory."""
+    return start_server(root=server.root, name="second")
+
+
+@pytest.fixture
+def start_docker_registry(work):
+    with managed(lambda **kwargs: servers.docker_registry(work, **kwargs)) as make:
+        yield lambda **kwargs: make(**kwargs).start()
+
+
+@pytest.fixture
+def docker_registry(server, start_docker_registry):
+    """docker-registry 2.8.2 on the directory of `server`."""
+    return start_docker_registry(root=server.root)
+
+
+@pytest.fixture(scope="session")
+def dockerd(session_work):
+    (session_work / "docker").mkdir()
+    engine = engines.Docker(session_work / "docker").start()
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture
+def docker(dockerd):
+    """dockerd without an image."""
+    dockerd.remove_all_images()
+    yield dockerd
+    dockerd.remove_all_images()
+
+
+@pytest.fixture
+def podman(session_work):
+    path = session_work / "podman"
+    path.mkdir(exist_ok=True)
+    engine = engines.Podman(path)
+    engine.remove_all_images()
+    yield engine
+    engine.remove_all_images()
+
+
+@pytest.fixture
+def skopeo(work):
+    return engines.Skopeo(work)
+
+
+@pytest.fixture
+def umoci(work):
+    return engines.Umoci(work)
+
+
+@pytest.fixture
+def busybox(work):
+    """A build context of a small image that runs."""
+    return roots.busybox_context(work / "busybox")
+
+
+@pytest.fixture
+def debian(work):
+    """A build context of a whole Debian."""
+    return roots.debian_context(work / "debian")
