@@ -378,7 +378,8 @@ static rs_rc parse_rule(rs_str text, struct rule *out, struct rs_err *err)
 {
     struct rule rule = {.times = UINT64_MAX, .at_byte = UINT64_MAX};
     rs_str call, settings, setting;
-    bool valid = rs_str_cut(text, ':', &call, &settings) && parse_call(call, &rule.call);
+    rs_str_cut(text, ':', &call, &settings);
+    bool valid = parse_call(call, &rule.call);
     while (valid && settings.len != 0) {
         rs_str_cut(settings, ':', &setting, &settings);
         valid = parse_setting(setting, &rule);

@@ -66,7 +66,15 @@ rs_rc fs_make_parents(struct fs *fs, const char *path, struct rs_err *err)
     int errnum = parent[1] == '\0' ? 0 : make_directory(fs->root, parent + 1);
     if (errnum == 0 || errnum == ENOENT) /* ENOENT: somebody removes while we make; the caller tries again */
         return RS_OK;
-    return rs_err_sys(err, errnum, "cannot make the directory %s", parent);
+    return fs_err_place(err, errnum, parent);
+}
+
+rs_rc fs_err_place(struct rs_err *err, int errnum, const char *path)
+{
+    if (errnum == ENOENT || errnum == ENOTDIR || errnum == EEXIST)
+        return rs_err_set(err, RS_E_IO,
+                          "there is no place for %s: something else lies there, or its directory is removed", path);
+    return rs_err_sys(err, errnum, "cannot create %s", path);
 }
 
 /* --- reading --- */
@@ -161,6 +169,7 @@ static rs_rc fs_open(struct rs_storage *storage, const char *path, struct rs_sou
 
 static rs_rc create_temporary(struct fs *fs, const char *path, char tmp[TMP_SIZE], int *out_fd, struct rs_err *err)
 {
+    int errnum = 0;
     for (int attempt = 0; attempt < PARENT_ATTEMPTS; attempt++) {
         uint64_t random;
         rs_random(&random, sizeof(random));
@@ -168,13 +177,12 @@ static rs_rc create_temporary(struct fs *fs, const char *path, char tmp[TMP_SIZE
         *out_fd = openat(fs->root, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FS_FILE_MODE);
         if (*out_fd >= 0)
             return RS_OK;
-        if (errno != ENOENT && errno != EEXIST)
+        errnum = errno;
+        if (errnum != ENOENT)
             break;
         RS_TRY(fs_make_parents(fs, path, err));
     }
-    if (errno == ENOENT || errno == ENOTDIR) /* never "not found": nobody asked whether it was there */
-        return rs_err_set(err, RS_E_IO, "cannot create %s: its directory cannot be made", path);
-    return rs_err_sys(err, errno, "cannot create %s", path);
+    return fs_err_place(err, errnum, path);
 }
 
 static rs_rc write_object(struct fs *fs, int fd, rs_str bytes, bool durable, struct rs_err *err)
@@ -194,7 +202,7 @@ static rs_rc fs_put(struct rs_storage *storage, const char *path, rs_str bytes, 
     RS_TRY(create_temporary(fs, path, tmp, &fd, err));
     rs_rc rc = write_object(fs, fd, bytes, batch != NULL, err);
     if (rc == RS_OK && renameat(fs->root, tmp, fs->root, fs_relative(path)) != 0)
-        rc = rs_err_sys(err, errno, "cannot rename");
+        rc = fs_err_place(err, errno, path);
     if (rc != RS_OK) {
         unlinkat(fs->root, tmp, 0);
         rs_err_wrap(err, "cannot write %s", path);

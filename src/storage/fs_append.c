@@ -37,17 +37,17 @@ static struct fs *fs_of(const struct fs_file *file)
 
 static rs_rc open_create(struct fs *fs, const char *path, int *out_fd, struct rs_err *err)
 {
+    int errnum = 0;
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
         *out_fd = openat(fs->root, fs_relative(path), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, FS_FILE_MODE);
         if (*out_fd >= 0)
             return RS_OK;
-        if (errno != ENOENT)
+        errnum = errno;
+        if (errnum != ENOENT)
             break;
         RS_TRY(fs_make_parents(fs, path, err));
     }
-    if (errno == ENOENT || errno == ENOTDIR)
-        return rs_err_set(err, RS_E_IO, "cannot open %s: its directory cannot be made", path);
-    return rs_err_sys(err, errno, "cannot open %s", path);
+    return fs_err_place(err, errnum, path);
 }
 
 static rs_rc take_lock(int fd, const char *path, struct rs_err *err)

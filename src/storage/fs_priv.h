@@ -47,6 +47,8 @@ rs_str fs_parent(const char *path);
 uint64_t fs_mix(uint64_t hash, uint64_t value);
 /* Makes the directories above a path. */
 rs_rc fs_make_parents(struct fs *fs, const char *path, struct rs_err *err);
+/* Why something could not be created: never "not found" or "exists", since nobody asked that. */
+rs_rc fs_err_place(struct rs_err *err, int errnum, const char *path);
 
 /* fs_sync.c */
 void fs_sync_init(struct fs *fs);

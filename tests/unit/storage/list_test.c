@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Listing and removing. */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "temp.h"
+
+struct seen {
+    struct rs_buf names; /* "name " or "name/ " each */
+    size_t stop_after;
+    size_t count;
+};
+
+static bool visit(void *ctx, rs_str name, bool is_directory)
+{
+    struct seen *seen = ctx;
+    rs_buf_add(&seen->names, name);
+    rs_buf_add_c(&seen->names, is_directory ? "/ " : " ");
+    return ++seen->count != seen->stop_after;
+}
+
+static void assert_list(struct temp *t, const char *path, const char *after, size_t stop_after, const char *expected)
+{
+    struct seen seen = {.stop_after = stop_after};
+    rs_buf_init(&seen.names, 1 << 20);
+    assert_int_equal(rs_storage_list(t->storage, path, rs_str_c(after), visit, &seen, &t->err), RS_OK);
+    assert_string_equal(rs_buf_z(&seen.names), expected);
+    rs_buf_release(&seen.names);
+}
+
+static void test_byte_order(void **state)
+{
+    struct temp *t = *state;
+    static const char *const names[] = {"b", "a", "a-b", "a.b", "a_b", "B", "10", "9", "ab", "a0", "Z", "_z", ".x"};
+    for (size_t i = 0; i < RS_COUNT(names); i++) {
+        char path[20];
+        snprintf(path, sizeof(path), "/d/%s", names[i]);
+        temp_put_loose(t, path, "x");
+    }
+    assert_list(t, "/d", "", 0, ".x 10 9 B Z _z a a-b a.b a0 a_b ab b ");
+}
+
+static void test_after_and_stop(void **state)
+{
+    struct temp *t = *state;
+    temp_put_loose(t, "/d/a", "x");
+    temp_put_loose(t, "/d/b/x", "x");
+    temp_put_loose(t, "/d/c", "x");
+    temp_put_loose(t, "/d/d", "x");
+    assert_list(t, "/d", "", 0, "a b/ c d ");
+    assert_list(t, "/d", "a", 0, "b/ c d ");
+    assert_list(t, "/d", "aa", 0, "b/ c d ");
+    assert_list(t, "/d", "b", 1, "c ");
+    assert_list(t, "/d", "", 2, "a b/ ");
+    assert_list(t, "/d", "d", 0, "");
+    assert_list(t, "/d", "zzz", 0, "");
+    assert_list(t, "/", "", 0, "d/ ");
+}
+
+static void test_what_cannot_be_listed(void **state)
+{
+    struct temp *t = *state;
+    struct seen seen = {0};
+    temp_put_loose(t, "/file", "x");
+    assert_int_equal(rs_storage_list(t->storage, "/none", (rs_str){0}, visit, &seen, &t->err), RS_E_NOT_FOUND);
+    assert_int_equal(rs_storage_list(t->storage, "/file", (rs_str){0}, visit, &seen, &t->err), RS_E_NOT_FOUND);
+    assert_int_equal(seen.count, 0);
+    assert_int_equal(mkdir(temp_path(t, "/empty"), 0755), 0);
+    assert_list(t, "/empty", "", 0, "");
+}
+
+static void test_leftovers_are_left_out(void **state)
+{
+    struct temp *t = *state;
+    temp_put_loose(t, "/d/link", "x");
+    temp_write(t, "/d/link.0123456789abcdef.tmp", "x");
+    temp_write(t, "/d/link.1b4e28ba-2fa1-11d2-883f-0016d3cca427.tmp", "x");
+    /* A tag or a repository may be called so. */
+    temp_put_loose(t, "/d/v1.tmp/x", "x");
+    assert_list(t, "/d", "", 0, "link v1.tmp/ ");
+}
+
+static void test_links_tell_what_they_lead_to(void **state)
+{
+    struct temp *t = *state;
+    temp_put_loose(t, "/d/file", "x");
+    temp_put_loose(t, "/elsewhere/x", "x");
+    assert_int_equal(symlink("../elsewhere", temp_path(t, "/d/to-dir")), 0);
+    assert_int_equal(symlink("file", temp_path(t, "/d/to-file")), 0);
+    assert_int_equal(symlink("nowhere", temp_path(t, "/d/to-nothing")), 0);
+    assert_int_equal(symlink("file", temp_path(t, "/d/to-leftover.tmp")), 0);
+    assert_list(t, "/d", "", 0, "file to-dir/ to-file ");
+}
+
+static void test_many_entries(void **state)
+{
+    struct temp *t = *state;
+    enum { MANY = 3000 };
+    struct rs_buf expected;
+    rs_buf_init(&expected, 1 << 20);
+    for (int i = 0; i < MANY; i++) {
+        char path[20];
+        snprintf(path, sizeof(path), "/d/%05d", (i * 1237) % MANY);
+        temp_put_loose(t, path, "");
+        rs_buf_printf(&expected, "%05d ", i);
+    }
+    assert_list(t, "/d", "", 0, rs_buf_z(&expected));
+    rs_buf_release(&expected);
+}
+
+/* --- remove --- */
+
+static void test_remove_an_object(void **state)
+{
+    struct temp *t = *state;
+    temp_put_loose(t, "/d/a", "x");
+    temp_put_loose(t, "/d/b", "x");
+    assert_int_equal(rs_storage_remove(t->storage, "/d/a", NULL, &t->err), RS_OK);
+    assert_list(t, "/d", "", 0, "b ");
+}
+
+static void test_remove_a_tree(void **state)
+{
+    struct temp *t = *state;
+    temp_put_loose(t, "/keep/x", "x");
+    temp_put_loose(t, "/d/a/b/c/d/e", "x");
+    temp_put_loose(t, "/d/a/f", "x");
+    temp_write(t, "/d/a/f.0.tmp", "x");
+    assert_int_equal(symlink("../keep", temp_path(t, "/d/link")), 0);
+    assert_int_equal(mkdir(temp_path(t, "/d/empty"), 0755), 0);
+    assert_int_equal(rs_storage_remove(t->storage, "/d", NULL, &t->err), RS_OK);
+    assert_false(temp_exists(t, "/d"));
+    temp_assert_holds(t, "/keep/x", "x");
+}
+
+static void test_remove_takes_a_link_itself(void **state)
+{
+    struct temp *t = *state;
+    temp_put_loose(t, "/keep/x", "x");
+    assert_int_equal(symlink("keep", temp_path(t, "/link")), 0);
+    assert_int_equal(rs_storage_remove(t->storage, "/link", NULL, &t->err), RS_OK);
+    assert_false(temp_exists(t, "/link"));
+    temp_assert_holds(t, "/keep/x", "x");
+}
+
+static void test_remove_of_nothing(void **state)
+{
+    struct temp *t = *state;
+    temp_put_loose(t, "/file", "x");
+    assert_int_equal(rs_storage_remove(t->storage, "/none", NULL, &t->err), RS_OK);
+    assert_int_equal(rs_storage_remove(t->storage, "/none/deeper", NULL, &t->err), RS_OK);
+    assert_int_equal(rs_storage_remove(t->storage, "/file/below", NULL, &t->err), RS_OK);
+    temp_assert_holds(t, "/file", "x");
+}
+
+static void test_remove_goes_only_so_deep(void **state)
+{
+    struct temp *t = *state;
+    char path[400] = "";
+    for (size_t i = 0; i < 80; i++)
+        memcpy(path + 2 * i, "/d", 3);
+    memcpy(path + 160, "/f", 3);
+    temp_put_loose(t, path, "x");
+    assert_int_equal(rs_storage_remove(t->storage, "/d", NULL, &t->err), RS_E_IO);
+    temp_assert_holds(t, path, "x");
+    path[60] = '\0';
+    assert_int_equal(rs_storage_remove(t->storage, path, NULL, &t->err), RS_OK);
+    assert_int_equal(rs_storage_remove(t->storage, "/d", NULL, &t->err), RS_OK);
+    assert_false(temp_exists(t, "/d"));
+}
+
+static void *remove_all(void *arg)
+{
+    struct temp *t = arg;
+    struct rs_err err;
+    return rs_storage_remove(t->storage, "/d", NULL, &err) == RS_OK ? NULL : arg;
+}
+
+static void test_several_remove_the_same(void **state)
+{
+    struct temp *t = *state;
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < 40; i++) {
+            char path[40];
+            snprintf(path, sizeof(path), "/d/%d/%d/f", i % 5, i);
+            temp_put_loose(t, path, "x");
+        }
+        pthread_t threads[4];
+        for (size_t i = 0; i < RS_COUNT(threads); i++)
+            assert_int_equal(pthread_create(&threads[i], NULL, remove_all, t), 0);
+        for (size_t i = 0; i < RS_COUNT(threads); i++) {
+            void *failed;
+            pthread_join(threads[i], &failed);
+            assert_null(failed);
+        }
+        assert_false(temp_exists(t, "/d"));
+    }
+}
+
+#define T(test) cmocka_unit_test_setup_teardown(test, temp_setup, temp_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_byte_order),
+        T(test_after_and_stop),
+        T(test_what_cannot_be_listed),
+        T(test_leftovers_are_left_out),
+        T(test_links_tell_what_they_lead_to),
+        T(test_many_entries),
+        T(test_remove_an_object),
+        T(test_remove_a_tree),
+        T(test_remove_takes_a_link_itself),
+        T(test_remove_of_nothing),
+        T(test_remove_goes_only_so_deep),
+        T(test_several_remove_the_same),
+    };
+    return cmocka_run_group_tests_name("storage/list", tests, NULL, NULL);
+}
