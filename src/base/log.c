@@ -97,15 +97,25 @@ static void add_escaped(struct rs_buf *out, uint32_t point)
         rs_buf_printf(out, "\\u%04x", point); /* is_unsafe holds nothing beyond four digits */
 }
 
+/* What needs no escape anywhere and no look at its neighbours: nearly all of what is logged. */
+static bool is_plain(char c)
+{
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
 /* Both formats escape alike, but for bytes that are not UTF-8: JSON cannot show them, the text form prints \xNN. */
 static void quote(struct rs_buf *out, rs_str s, bool json)
 {
     size_t plain = 0; /* bytes at the head of s that go out as they are */
     rs_buf_add_char(out, '"');
     while (plain < s.len) {
+        if (is_plain(s.ptr[plain])) {
+            plain++;
+            continue;
+        }
         uint32_t point = 0;
         size_t n = utf8_next(rs_str_from(s, plain), &point);
-        if (n > 0 && point != '"' && point != '\\' && !is_unsafe(point)) {
+        if (n > 1 && !is_unsafe(point)) {
             plain += n;
             continue;
         }
