@@ -15,19 +15,13 @@
 #define RULES_MAX 32
 
 static const char *const call_names[RS_FAULTY_CALLS + 1] = {
-    [RS_FAULTY_STAT] = "stat",
-    [RS_FAULTY_READ] = "read",
-    [RS_FAULTY_OPEN] = "open",
-    [RS_FAULTY_PUT] = "put",
-    [RS_FAULTY_KEEP] = "keep",
-    [RS_FAULTY_REMOVE] = "remove",
-    [RS_FAULTY_LIST] = "list",
-    [RS_FAULTY_SYNC] = "sync",
-    [RS_FAULTY_APPEND_OPEN] = "append_open",
-    [RS_FAULTY_APPEND] = "append",
-    [RS_FAULTY_APPEND_READ] = "append_read",
-    [RS_FAULTY_PUBLISH] = "publish",
-    [RS_FAULTY_CALLS] = "any",
+    [RS_FAULTY_STAT] = "stat",       [RS_FAULTY_READ] = "read",
+    [RS_FAULTY_OPEN] = "open",       [RS_FAULTY_PUT] = "put",
+    [RS_FAULTY_KEEP] = "keep",       [RS_FAULTY_MKDIR] = "mkdir",
+    [RS_FAULTY_REMOVE] = "remove",   [RS_FAULTY_LIST] = "list",
+    [RS_FAULTY_SYNC] = "sync",       [RS_FAULTY_APPEND_OPEN] = "append_open",
+    [RS_FAULTY_APPEND] = "append",   [RS_FAULTY_APPEND_READ] = "append_read",
+    [RS_FAULTY_PUBLISH] = "publish", [RS_FAULTY_CALLS] = "any",
 };
 
 struct rule {
@@ -157,6 +151,13 @@ static rs_rc faulty_keep(struct rs_storage *storage, const char *path, struct rs
 {
     RS_TRY(gate(storage, RS_FAULTY_KEEP, path, err));
     return rs_storage_keep(inner_of(storage), path, batch, err);
+}
+
+static rs_rc faulty_mkdir(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch,
+                          struct rs_err *err)
+{
+    RS_TRY(gate(storage, RS_FAULTY_MKDIR, path, err));
+    return rs_storage_mkdir(inner_of(storage), path, batch, err);
 }
 
 static rs_rc faulty_remove(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch,
@@ -302,6 +303,7 @@ static const struct rs_storage_ops faulty_ops = {
     .open = faulty_open,
     .put = faulty_put,
     .keep = faulty_keep,
+    .mkdir = faulty_mkdir,
     .remove = faulty_remove,
     .list = faulty_list,
     .sync = faulty_sync,

@@ -59,14 +59,14 @@ uint64_t fs_mix(uint64_t hash, uint64_t value)
     return hash ^ (hash >> 32);
 }
 
-rs_rc fs_make_parents(struct fs *fs, const char *path, struct rs_err *err)
+rs_rc fs_make_directory(struct fs *fs, rs_str directory, struct rs_err *err)
 {
-    char parent[RS_STORAGE_PATH_MAX + 1];
-    RS_ASSERT(rs_str_copy_z(fs_parent(path), parent, sizeof(parent)));
-    int errnum = parent[1] == '\0' ? 0 : make_directory(fs->root, parent + 1);
+    char path[RS_STORAGE_PATH_MAX + 1];
+    RS_ASSERT(rs_str_copy_z(directory, path, sizeof(path)));
+    int errnum = path[1] == '\0' ? 0 : make_directory(fs->root, path + 1);
     if (errnum == 0 || errnum == ENOENT) /* ENOENT: somebody removes while we make; the caller tries again */
         return RS_OK;
-    return fs_err_place(err, errnum, parent);
+    return fs_err_place(err, errnum, path);
 }
 
 rs_rc fs_err_place(struct rs_err *err, int errnum, const char *path)
@@ -180,7 +180,7 @@ static rs_rc create_temporary(struct fs *fs, const char *path, char tmp[TMP_SIZE
         errnum = errno;
         if (errnum != ENOENT)
             break;
-        RS_TRY(fs_make_parents(fs, path, err));
+        RS_TRY(fs_make_directory(fs, fs_parent(path), err));
     }
     return fs_err_place(err, errnum, path);
 }
@@ -239,6 +239,7 @@ static const struct rs_storage_ops fs_ops = {
     .open = fs_open,
     .put = fs_put,
     .keep = fs_keep,
+    .mkdir = fs_mkdir,
     .remove = fs_remove,
     .list = fs_list,
     .sync = fs_sync,

@@ -45,7 +45,7 @@ static rs_rc open_create(struct fs *fs, const char *path, int *out_fd, struct rs
         errnum = errno;
         if (errnum != ENOENT)
             break;
-        RS_TRY(fs_make_parents(fs, path, err));
+        RS_TRY(fs_make_directory(fs, fs_parent(path), err));
     }
     return fs_err_place(err, errnum, path);
 }
@@ -240,7 +240,7 @@ static rs_rc try_publish(struct fs_file *file, const char *path, struct rs_stora
     case ENOENT:
         if (fstatat(fs->root, fs_relative(file->path), &st, 0) != 0)
             return rs_err_sys(err, errno, "%s is gone", file->path);
-        return fs_make_parents(fs, path, err);
+        return fs_make_directory(fs, fs_parent(path), err);
     default:
         return rs_err_sys(err, errno, "cannot move %s to %s", file->path, path);
     }

@@ -45,8 +45,8 @@ const char *fs_relative(const char *path);
 rs_str fs_parent(const char *path);
 /* Mixes a value into a fingerprint. */
 uint64_t fs_mix(uint64_t hash, uint64_t value);
-/* Makes the directories above a path. */
-rs_rc fs_make_parents(struct fs *fs, const char *path, struct rs_err *err);
+/* Makes a directory and those above it, where they are missing. Others may remove it meanwhile: look again. */
+rs_rc fs_make_directory(struct fs *fs, rs_str directory, struct rs_err *err);
 /* Why something could not be created: never "not found" or "exists", since nobody asked that. */
 rs_rc fs_err_place(struct rs_err *err, int errnum, const char *path);
 
@@ -61,6 +61,7 @@ int fs_identify_at(int dir_fd, const char *name, struct fs_identity *out);
 /* Must be called before the inode is removed, since its number may be used again at once. */
 void fs_forget(struct fs *fs, const struct fs_identity *identity);
 rs_rc fs_keep(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err);
+rs_rc fs_mkdir(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err);
 rs_rc fs_sync(struct rs_storage *storage, struct rs_storage_batch *batch, struct rs_err *err);
 
 /* fs_list.c */

@@ -320,3 +320,20 @@ rs_rc fs_keep(struct rs_storage *storage, const char *path, struct rs_storage_ba
     rs_storage_batch_add(batch, fs_parent(path), identity.fingerprint);
     return RS_OK;
 }
+
+/* Only its entry has to be synced, since nothing is in it yet that we promise. */
+rs_rc fs_mkdir(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err)
+{
+    struct fs *fs = (struct fs *)storage;
+    struct fs_identity identity;
+    int errnum = identify(fs->root, fs_relative(path), 0, &identity);
+    if (errnum == 0 && identity.is_directory && is_known(fs, identity.fingerprint))
+        return RS_OK;
+    RS_TRY(rs_storage_batch_room(storage, batch, err));
+    RS_TRY(fs_make_directory(fs, rs_str_c(path), err));
+    errnum = identify(fs->root, fs_relative(path), 0, &identity);
+    if (errnum != 0 || !identity.is_directory)
+        return fs_err_place(err, errnum != 0 ? errnum : ENOTDIR, path);
+    rs_storage_batch_add(batch, fs_parent(path), identity.fingerprint);
+    return RS_OK;
+}

@@ -134,6 +134,12 @@ rs_rc rs_storage_keep(struct rs_storage *storage, const char *path, struct rs_st
     return storage->ops->keep(storage, path, batch, err);
 }
 
+rs_rc rs_storage_mkdir(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err)
+{
+    RS_TRY(check_object(path, err));
+    return storage->ops->mkdir(storage, path, batch, err);
+}
+
 rs_rc rs_storage_remove(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch,
                         struct rs_err *err)
 {

@@ -31,7 +31,7 @@ struct rs_storage_batch {
     size_t count;
     struct rs_storage_pending { /* the driver's */
         char *directory;        /* whose entries changed */
-        uint64_t file;          /* fingerprint of the object, or 0 */
+        uint64_t file;          /* fingerprint of what is then known to be durable, or 0 */
     } pending[RS_BATCH_MAX];
 };
 void rs_storage_batch_init(struct rs_storage_batch *batch);

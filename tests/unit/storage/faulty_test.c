@@ -54,6 +54,8 @@ static void test_without_rules_all_passes(void **state)
     temp_sync(t);
     assert_int_equal(rs_storage_list(t->storage, "/d", (rs_str){0}, count_entry, &entries, &t->err), RS_OK);
     assert_int_equal(entries, 2);
+    assert_int_equal(rs_storage_mkdir(t->storage, "/d/c", NULL, &t->err), RS_OK);
+    assert_true(temp_exists(t, "/d/c"));
     assert_int_equal(rs_storage_remove(t->storage, "/d", NULL, &t->err), RS_OK);
     assert_true(rs_storage_flushes(t->storage) > 4);
     assert_string_equal(rs_storage_name(t->storage), "faulty");
@@ -127,6 +129,7 @@ static void test_each_kind_of_call(void **state)
     assert_int_equal(rs_storage_open(t->storage, "/d/a", &source, NULL, &t->err), RS_E_BUSY);
     assert_int_equal(put(t), RS_E_BUSY);
     assert_int_equal(rs_storage_keep(t->storage, "/d/a", &t->batch, &t->err), RS_E_BUSY);
+    assert_int_equal(rs_storage_mkdir(t->storage, "/d/c", NULL, &t->err), RS_E_BUSY);
     assert_int_equal(rs_storage_remove(t->storage, "/d", NULL, &t->err), RS_E_BUSY);
     assert_int_equal(rs_storage_list(t->storage, "/d", (rs_str){0}, count_entry, &n, &t->err), RS_E_BUSY);
     assert_int_equal(rs_storage_sync(t->storage, &t->batch, &t->err), RS_E_BUSY);

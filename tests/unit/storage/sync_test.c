@@ -220,6 +220,41 @@ static void test_a_directory_made_again_is_another_one(void **state)
     }
 }
 
+static void test_mkdir_syncs_its_entry(void **state)
+{
+    struct temp *t = *state;
+    assert_int_equal(rs_storage_mkdir(t->storage, "/r/_layers", &t->batch, &t->err), RS_OK);
+    temp_sync(t);
+    assert_int_equal(record_count, 2);
+    assert_int_equal(times_synced(t, "/r"), 1);
+    assert_int_equal(times_synced(t, "/"), 1);
+    assert_int_equal(rs_storage_mkdir(t->storage, "/r/_layers", &t->batch, &t->err), RS_OK);
+    assert_int_equal(t->batch.count, 0);
+    temp_sync(t);
+    assert_int_equal(record_count, 2);
+    /* Another process made it, and has not synced it. */
+    assert_int_equal(mkdir(temp_path(t, "/r/other"), 0755), 0);
+    assert_int_equal(rs_storage_mkdir(t->storage, "/r/other", &t->batch, &t->err), RS_OK);
+    temp_sync(t);
+    assert_int_equal(times_synced(t, "/r"), 2);
+    /* Below it nothing is known yet, but it is itself. */
+    forget_records();
+    temp_put(t, "/r/_layers/f", "x");
+    temp_sync(t);
+    assert_int_equal(record_count, 2);
+    assert_int_equal(times_synced(t, "/r/_layers"), 1);
+}
+
+static void test_mkdir_where_a_file_lies(void **state)
+{
+    struct temp *t = *state;
+    temp_put(t, "/file", "x");
+    temp_sync(t);
+    assert_int_equal(rs_storage_mkdir(t->storage, "/file", &t->batch, &t->err), RS_E_IO);
+    assert_int_equal(rs_storage_mkdir(t->storage, "/file/below", &t->batch, &t->err), RS_E_IO);
+    assert_int_equal(t->batch.count, 0);
+}
+
 /* --- what is there already --- */
 
 static void test_keep_of_what_we_synced_is_free(void **state)
@@ -444,6 +479,8 @@ int main(void)
         T(test_a_batch_can_be_dropped),
         T(test_a_removal_syncs_what_is_above),
         T(test_a_directory_made_again_is_another_one),
+        T(test_mkdir_syncs_its_entry),
+        T(test_mkdir_where_a_file_lies),
         T(test_keep_of_what_we_synced_is_free),
         T(test_keep_of_what_others_wrote_is_not),
         T(test_keep_between_put_and_sync_of_another),
