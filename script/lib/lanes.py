@@ -14,9 +14,10 @@ _REPORT = re.compile(r"ERROR: \w*Sanitizer|WARNING: \w*Sanitizer|SUMMARY: \w*San
 
 
 def environment(**more):
-    """os.environ with the sanitizers told to be strict and to fail the program."""
+    """os.environ without our own variables, and with the sanitizers told to be strict and to fail the program."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ROADSTEAD_", "REGISTRY_"))}
     return {
-        **os.environ,
+        **inherited,
         "LC_ALL": "C.UTF-8",
         "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1:exitcode=99",
         "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",

@@ -296,11 +296,17 @@ static void set_head_deadline(struct rs_conn *conn)
     conn->deadline_ms = conn->head_start_ms + config->head_ms;
 }
 
+#define TLS_HANDSHAKE 0x16 /* the first byte that a TLS client sends; no method begins with it */
+
 static enum next step_head(struct rs_worker *worker, struct rs_conn *conn)
 {
     const struct rs_http_config *config = &conn->server->config;
     struct rs_err err;
     while (conn->in.len > 0) {
+        if (conn->in.ptr[0] == TLS_HANDSHAKE) {
+            rs_err_set(&err, RS_E_BAD_REQUEST, "this port speaks plain HTTP, and the client began TLS");
+            return refuse(worker, conn, RS_E_BAD_REQUEST, &err);
+        }
         long len = rs_head_end(conn->in.ptr, conn->in.len, &conn->scanned);
         if (len == 2) { /* an empty line before the request line is passed over (RFC 9112 2.2) */
             conn->in = rs_str_from(conn->in, 2);
