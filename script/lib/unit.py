@@ -46,6 +46,8 @@ def run(test, lane, wants_cases):
         output, code = done.stdout, done.returncode
     except subprocess.TimeoutExpired as late:
         output, code = (late.stdout or b"").decode(errors="replace") + f"\nended after {limit} s", -1
+    except OSError as error:  # not built
+        output, code = str(error), -1
     passed, failed = cases(output, code, wants_cases)
     return test["name"], passed, failed, code, output
 
