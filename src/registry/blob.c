@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "registry/blob.h"
+
+#include "registry/link.h"
+#include "registry/paths.h"
+#include "registry/registry_priv.h"
+
+static rs_rc unknown(rs_rc rc, rs_str repository, const struct rs_digest *digest, struct rs_err *err)
+{
+    if (rc != RS_E_NOT_FOUND)
+        return rc;
+    return rs_err_set(err, RS_E_BLOB_UNKNOWN, "repository " RS_STR_FMT " has no blob %s", RS_STR_ARG(repository),
+                      digest->text);
+}
+
+/* The digest under which the data lies, if the repository links it. */
+static rs_rc resolve(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
+                     struct rs_digest *out, struct rs_err *err)
+{
+    struct rs_path path;
+    rs_path_layer_link(&path, repository, digest);
+    rs_rc rc = rs_link_follow(registry->storage, path.z, digest, out, err);
+    return rc == RS_OK ? RS_OK : unknown(rc, repository, digest, err);
+}
+
+rs_rc rs_blob_stat(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest, uint64_t *out_size,
+                   struct rs_err *err)
+{
+    struct rs_path path;
+    struct rs_digest target;
+    struct rs_storage_stat st;
+    RS_TRY(resolve(registry, repository, digest, &target, err));
+    rs_rc rc = rs_storage_stat(registry->storage, rs_path_blob(&path, &target), &st, err);
+    if (rc != RS_OK)
+        return unknown(rc, repository, digest, err);
+    *out_size = st.size;
+    return RS_OK;
+}
+
+rs_rc rs_blob_open(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
+                   struct rs_source *out, struct rs_err *err)
+{
+    struct rs_path path;
+    struct rs_digest target;
+    RS_TRY(resolve(registry, repository, digest, &target, err));
+    rs_rc rc = rs_storage_open(registry->storage, rs_path_blob(&path, &target), out, NULL, err);
+    return rc == RS_OK ? RS_OK : unknown(rc, repository, digest, err);
+}
+
+/* The data may be another request's that has not synced yet, so it is made durable here as well. */
+rs_rc rs_blob_mount(struct rs_registry *registry, rs_str repository, rs_str from, const struct rs_digest *digest,
+                    struct rs_err *err)
+{
+    struct rs_path path;
+    struct rs_digest target;
+    RS_AUTO(rs_storage_batch_release) struct rs_storage_batch batch;
+    rs_storage_batch_init(&batch);
+    RS_TRY(resolve(registry, from, digest, &target, err));
+    rs_rc rc = rs_storage_keep(registry->storage, rs_path_blob(&path, &target), &batch, err);
+    if (rc != RS_OK)
+        return unknown(rc, from, digest, err);
+    rs_path_layer_link(&path, repository, digest);
+    RS_TRY(rs_link_ensure(registry->storage, path.z, &target, &batch, NULL, err));
+    return rs_storage_sync(registry->storage, &batch, err);
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "registry/link.h"
+
+#include "base/clock.h"
+
+#define LINK_MAX 512   /* bytes that we are willing to read */
+#define WAIT_MS 1000   /* for a link that is being written in place */
+#define YOUNG_S 3      /* an older link is not being written any more */
+#define SHA256_TEXT 71 /* "sha256:" and 64 digits */
+#define SHA512_TEXT 135
+
+/* Without white space at its end, line feeds included: people edit these files. */
+static rs_str trim_end(rs_str s)
+{
+    while (s.len > 0 && strchr(" \t\r\n", s.ptr[s.len - 1]) != NULL && s.ptr[s.len - 1] != '\0')
+        s.len--;
+    return s;
+}
+
+static bool is_cut(rs_str text)
+{
+    return text.len < SHA256_TEXT || (rs_str_starts(text, RS_STR("sha512:")) && text.len < SHA512_TEXT);
+}
+
+/* Reads it once; RS_E_BUSY if it is empty or cut. */
+static rs_rc read_once(struct rs_storage *storage, const char *path, struct rs_digest *out, struct rs_err *err)
+{
+    RS_AUTO(rs_buf_release) struct rs_buf content;
+    rs_buf_init(&content, LINK_MAX);
+    rs_rc rc = rs_storage_read(storage, path, &content, err);
+    if (rc == RS_E_TOO_BIG)
+        return rs_err_set(err, RS_E_CORRUPT, "%s is too long for a link", path);
+    RS_TRY(rc);
+    rs_str text = trim_end(rs_buf_str(&content));
+    if (is_cut(text))
+        return rs_err_set(err, RS_E_BUSY, "%s holds only %zu bytes of a digest", path, text.len);
+    if (rs_digest_parse(text, out, NULL) != RS_OK)
+        return rs_err_set(err, RS_E_CORRUPT, "%s does not hold a digest", path);
+    return RS_OK;
+}
+
+static bool is_young(struct rs_storage *storage, const char *path)
+{
+    struct rs_storage_stat st;
+    if (rs_storage_stat(storage, path, &st, NULL) != RS_OK)
+        return true; /* replaced or removed meanwhile: the next read tells */
+    int64_t age = rs_wall_s() - st.mtime_s;
+    return age < YOUNG_S && age > -YOUNG_S;
+}
+
+static void sleep_ms(long ms)
+{
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    nanosleep(&t, NULL);
+}
+
+rs_rc rs_link_read(struct rs_storage *storage, const char *path, struct rs_digest *out, struct rs_err *err)
+{
+    int64_t end = 0;
+    for (long pause = 1;; pause = RS_MIN(pause * 2, 50)) {
+        rs_rc rc = read_once(storage, path, out, err);
+        if (rc != RS_E_BUSY)
+            return rc;
+        int64_t now = rs_mono_ms();
+        if (end == 0)
+            end = now + WAIT_MS;
+        if (now >= end || !is_young(storage, path)) {
+            if (err != NULL)
+                err->rc = RS_E_CORRUPT; /* the text says how long it is */
+            return RS_E_CORRUPT;
+        }
+        sleep_ms(pause);
+    }
+}
+
+/* A digest of the same algorithm that is not the path's own would put bytes under a digest that is not theirs. */
+rs_rc rs_link_follow(struct rs_storage *storage, const char *path, const struct rs_digest *digest,
+                     struct rs_digest *out_target, struct rs_err *err)
+{
+    struct rs_storage_stat st;
+    struct rs_digest held;
+    RS_TRY(rs_storage_stat(storage, path, &st, err));
+    if (!st.is_directory && st.size == rs_digest_str(digest).len) {
+        *out_target = *digest;
+        return RS_OK;
+    }
+    RS_TRY(rs_link_read(storage, path, &held, err));
+    if (held.alg == digest->alg && !rs_digest_eq(&held, digest))
+        return rs_err_set(err, RS_E_CORRUPT, "%s holds another digest, %s", path, held.text);
+    *out_target = held;
+    return RS_OK;
+}
+
+rs_rc rs_link_write(struct rs_storage *storage, const char *path, const struct rs_digest *digest,
+                    struct rs_storage_batch *batch, struct rs_err *err)
+{
+    return rs_storage_put(storage, path, rs_digest_str(digest), batch, err);
+}
+
+rs_rc rs_link_ensure(struct rs_storage *storage, const char *path, const struct rs_digest *digest,
+                     struct rs_storage_batch *batch, bool *out_made, struct rs_err *err)
+{
+    struct rs_digest held;
+    bool is_there = read_once(storage, path, &held, NULL) == RS_OK && rs_digest_eq(&held, digest);
+    if (is_there && rs_storage_keep(storage, path, batch, NULL) == RS_OK) {
+        if (out_made != NULL)
+            *out_made = false;
+        return RS_OK;
+    }
+    RS_TRY(rs_link_write(storage, path, digest, batch, err));
+    if (out_made != NULL)
+        *out_made = true;
+    return RS_OK;
+}

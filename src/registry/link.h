@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Link files: a digest's text in a file ("sha256:…", no newline). Private to the registry; any thread. */
+#pragma once
+
+#include "oci/digest.h"
+#include "storage/storage.h"
+
+/* Reads one. A registry:2 writes links in place: an empty or cut one is read again for up to a second while it is
+ * young. RS_E_NOT_FOUND; RS_E_CORRUPT if it holds no digest. */
+rs_rc rs_link_read(struct rs_storage *storage, const char *path, struct rs_digest *out, struct rs_err *err);
+/* Where the link of `digest` leads: to itself, which its length alone tells without reading it, or to the digest that
+ * it holds (registry:2 makes sha512 links that hold a sha256). Errors as rs_link_read. */
+rs_rc rs_link_follow(struct rs_storage *storage, const char *path, const struct rs_digest *digest,
+                     struct rs_digest *out_target, struct rs_err *err);
+rs_rc rs_link_write(struct rs_storage *storage, const char *path, const struct rs_digest *digest,
+                    struct rs_storage_batch *batch, struct rs_err *err);
+/* Writes it unless it holds that digest already; durable with the batch either way. out_made may be NULL. */
+rs_rc rs_link_ensure(struct rs_storage *storage, const char *path, const struct rs_digest *digest,
+                     struct rs_storage_batch *batch, bool *out_made, struct rs_err *err);

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Accepting manifests. The order (docs/DATA.md): revision link, then the check of what the manifest needs, then the
+ * tag. The link comes first so that a collector that runs meanwhile either sees it and spares the blobs, or has taken
+ * one already, and the check finds it missing. Two syncs: a crash may never leave a tag whose manifest is not there.
+ */
+#include "base/clock.h"
+#include "registry/link.h"
+#include "registry/manifest.h"
+#include "registry/paths.h"
+#include "registry/registry_priv.h"
+
+#define YOUNG_S 3600 /* what is older has reached the disk without us */
+
+struct push {
+    struct rs_registry *registry;
+    const struct rs_manifest_put *put;
+    struct rs_digest digest;
+    struct rs_manifest manifest;
+    struct rs_storage_batch *batch; /* what to make durable; NULL: nothing */
+    bool made_revision;             /* there was none before */
+};
+
+static const char *role_name(enum rs_descriptor_role role)
+{
+    static const char *const names[] = {
+        [RS_ROLE_CONFIG] = "config",
+        [RS_ROLE_LAYER] = "layer",
+        [RS_ROLE_MANIFEST] = "manifest",
+        [RS_ROLE_SUBJECT] = "subject",
+    };
+    return names[role];
+}
+
+static rs_rc check_digest(const struct rs_manifest_put *put, struct rs_digest *out, struct rs_err *err)
+{
+    if (put->bytes.len > RS_MANIFEST_MAX)
+        return rs_err_set(err, RS_E_MANIFEST_TOO_BIG, "a manifest may have %d bytes, this one has %zu", RS_MANIFEST_MAX,
+                          put->bytes.len);
+    bool is_digest = put->reference.is_digest;
+    rs_digest_of(is_digest ? put->reference.digest.alg : RS_SHA256, put->bytes.ptr, put->bytes.len, out);
+    if (is_digest && !rs_digest_eq(out, &put->reference.digest))
+        return rs_err_set(err, RS_E_DIGEST_INVALID, "the manifest has the digest %s, not %s", out->text,
+                          put->reference.digest.text);
+    return RS_OK;
+}
+
+static rs_rc parse(struct push *push, struct rs_arena *arena, struct rs_err *err)
+{
+    RS_TRY(rs_manifest_parse(push->put->bytes, push->put->content_type, arena, &push->manifest, err));
+    if (push->manifest.kind == RS_MANIFEST_SCHEMA1)
+        return rs_err_set(err, RS_E_MANIFEST_INVALID,
+                          "Docker schema 1 is served but no longer accepted: push with a client that makes schema 2");
+    return RS_OK;
+}
+
+/* The link that makes the descriptor's bytes a part of this repository. */
+static const char *link_of(const struct push *push, const struct rs_descriptor *d, struct rs_path *path)
+{
+    return d->role == RS_ROLE_MANIFEST ? rs_path_revision_link(path, push->put->repository, &d->digest)
+                                       : rs_path_layer_link(path, push->put->repository, &d->digest);
+}
+
+/* What the manifest needs may have been written a moment ago by a request that has not been answered yet. Our answer
+ * promises it as well, so it goes into our sync. Old links were synced long ago, whoever wrote them. */
+static rs_rc keep_young(struct push *push, const char *link, const char *data, struct rs_err *err)
+{
+    struct rs_storage_stat st;
+    struct rs_storage *storage = push->registry->storage;
+    RS_TRY(rs_storage_stat(storage, link, &st, err));
+    if (rs_wall_s() - st.mtime_s > YOUNG_S)
+        return RS_OK;
+    RS_TRY(rs_storage_keep(storage, link, push->batch, err));
+    return rs_storage_keep(storage, data, push->batch, err);
+}
+
+/* Finds what the descriptor names; RS_E_NOT_FOUND. */
+static rs_rc find(struct push *push, const struct rs_descriptor *d, uint64_t *out_size, struct rs_err *err)
+{
+    struct rs_path link, data;
+    struct rs_storage_stat st;
+    struct rs_digest target;
+    struct rs_storage *storage = push->registry->storage;
+    RS_TRY(rs_link_follow(storage, link_of(push, d, &link), &d->digest, &target, err));
+    RS_TRY(rs_storage_stat(storage, rs_path_blob(&data, &target), &st, err));
+    *out_size = st.size;
+    return push->batch != NULL ? keep_young(push, link.z, data.z, err) : RS_OK;
+}
+
+/* TOMBSTONES: a blob that the collector is about to take counts as missing. There is no collector yet; when there is,
+ * it leaves a mark that is to be looked for here, behind the revision link (see the head of this file). */
+static bool is_tombstoned(struct rs_registry *registry, const struct rs_digest *digest)
+{
+    (void)registry, (void)digest;
+    return false;
+}
+
+static rs_rc check_reference(struct push *push, const struct rs_descriptor *d, struct rs_err *err)
+{
+    uint64_t size;
+    if (d->foreign && d->url_count > 0)
+        return RS_OK; /* its bytes are fetched from there */
+    rs_rc rc = find(push, d, &size, err);
+    if (rc == RS_E_NOT_FOUND || (rc == RS_OK && is_tombstoned(push->registry, &d->digest)))
+        return rs_err_set(err, RS_E_MANIFEST_BLOB_UNKNOWN, "%s %s is not in repository " RS_STR_FMT ": push it first",
+                          role_name(d->role), d->digest.text, RS_STR_ARG(push->put->repository));
+    RS_TRY(rc);
+    if (size != d->size)
+        return rs_err_set(err, RS_E_MANIFEST_INVALID, "%s %s has %llu bytes, the manifest says %llu",
+                          role_name(d->role), d->digest.text, (unsigned long long)size, (unsigned long long)d->size);
+    return RS_OK;
+}
+
+static rs_rc check_references(struct push *push, struct rs_err *err)
+{
+    for (size_t i = 0; i < push->manifest.descriptor_count; i++)
+        RS_TRY(check_reference(push, &push->manifest.descriptors[i], err));
+    return RS_OK;
+}
+
+static bool holds_already(struct push *push, const char *path)
+{
+    RS_AUTO(rs_buf_release) struct rs_buf held;
+    rs_buf_init(&held, push->put->bytes.len);
+    return rs_storage_read(push->registry->storage, path, &held, NULL) == RS_OK &&
+           rs_str_eq(rs_buf_str(&held), push->put->bytes);
+}
+
+/* What is there already stays; if it was damaged, pushing again heals it. */
+static rs_rc store_bytes(struct push *push, struct rs_err *err)
+{
+    struct rs_path path;
+    struct rs_storage *storage = push->registry->storage;
+    rs_path_blob(&path, &push->digest);
+    if (holds_already(push, path.z) && rs_storage_keep(storage, path.z, push->batch, NULL) == RS_OK)
+        return RS_OK;
+    return rs_storage_put(storage, path.z, push->put->bytes, push->batch, err);
+}
+
+/* registry:2.8 knows only repositories that have `_layers`: its collector would sweep the manifests of others. */
+static rs_rc store_revision(struct push *push, struct rs_err *err)
+{
+    struct rs_path path;
+    struct rs_storage *storage = push->registry->storage;
+    rs_str repository = push->put->repository;
+    RS_TRY(rs_storage_mkdir(storage, rs_path_layers(&path, repository), push->batch, err));
+    RS_TRY(store_bytes(push, err));
+    rs_path_revision_link(&path, repository, &push->digest);
+    return rs_link_ensure(storage, path.z, &push->digest, push->batch, &push->made_revision, err);
+}
+
+/* The manifest and what it needs, in one sync. */
+static rs_rc store(struct push *push, struct rs_err *err)
+{
+    RS_AUTO(rs_storage_batch_release) struct rs_storage_batch batch;
+    rs_storage_batch_init(&batch);
+    push->batch = &batch;
+    rs_rc rc = check_references(push, err);
+    if (rc == RS_OK)
+        rc = store_revision(push, err);
+    if (rc == RS_OK)
+        rc = rs_storage_sync(push->registry->storage, &batch, err);
+    push->batch = NULL;
+    return rc;
+}
+
+static void take_back(struct push *push)
+{
+    struct rs_path path;
+    if (push->made_revision)
+        rs_storage_remove(push->registry->storage, rs_path_revision(&path, push->put->repository, &push->digest), NULL,
+                          NULL);
+}
+
+rs_rc rs_manifest_put(struct rs_registry *registry, const struct rs_manifest_put *put, struct rs_digest *out_digest,
+                      struct rs_err *err)
+{
+    struct push push = {.registry = registry, .put = put};
+    RS_AUTO(rs_arena_free) struct rs_arena *arena = rs_arena_new();
+    RS_TRY(check_digest(put, &push.digest, err));
+    RS_TRY(parse(&push, arena, err));
+    RS_TRY(store(&push, err));
+    rs_rc rc = check_references(&push, err);
+    if (rc != RS_OK) {
+        take_back(&push);
+        return rc;
+    }
+    if (!put->reference.is_digest)
+        RS_TRY(rs_tag_move(registry, put->repository, put->reference.tag, &push.digest, err));
+    *out_digest = push.digest;
+    return RS_OK;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every path of registry:2's layout (docs/DATA.md), built in one place. A path lives in the caller's struct rs_path;
+ * each function fills it and returns its NUL-terminated text. Names, tags and UUIDs must have been checked. Private to
+ * the registry; pure, any thread.
+ */
+#pragma once
+
+#include "base/str.h"
+#include "oci/digest.h"
+#include "oci/reference.h"
+
+/* The longest: a name of 255 bytes, a tag of 128, and a sha512 index link: 580. */
+#define RS_PATH_MAX 640
+
+struct rs_path {
+    size_t len;
+    char z[RS_PATH_MAX];
+};
+
+const char *rs_path_blob(struct rs_path *p, const struct rs_digest *digest);
+const char *rs_path_repository(struct rs_path *p, rs_str name); /* an empty name: the root of all */
+const char *rs_path_layers(struct rs_path *p, rs_str name);
+const char *rs_path_layer_link(struct rs_path *p, rs_str name, const struct rs_digest *digest);
+const char *rs_path_manifests(struct rs_path *p, rs_str name);
+const char *rs_path_revision(struct rs_path *p, rs_str name, const struct rs_digest *digest); /* the directory */
+const char *rs_path_revision_link(struct rs_path *p, rs_str name, const struct rs_digest *digest);
+const char *rs_path_tags(struct rs_path *p, rs_str name);
+const char *rs_path_tag_current(struct rs_path *p, rs_str name, rs_str tag);
+const char *rs_path_tag_index(struct rs_path *p, rs_str name, rs_str tag, const struct rs_digest *digest);
+const char *rs_path_upload(struct rs_path *p, rs_str name, rs_str uuid);
+const char *rs_path_upload_data(struct rs_path *p, rs_str name, rs_str uuid);
+const char *rs_path_upload_startedat(struct rs_path *p, rs_str name, rs_str uuid);
+const char *rs_path_all_hashstates(struct rs_path *p, rs_str name, rs_str uuid); /* of all algorithms */
+const char *rs_path_hashstates(struct rs_path *p, rs_str name, rs_str uuid, enum rs_hash_alg alg);
+const char *rs_path_hashstate(struct rs_path *p, rs_str name, rs_str uuid, enum rs_hash_alg alg, uint64_t offset);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/mem.h"
+#include "registry/registry_priv.h"
+
+rs_rc rs_registry_new(const struct rs_registry_config *config, struct rs_storage *storage, struct rs_registry **out,
+                      struct rs_err *err)
+{
+    (void)err; /* a storage that cannot be used has failed before */
+    struct rs_registry *registry = rs_calloc(1, sizeof *registry);
+    registry->storage = storage;
+    registry->manifests = rs_manifest_cache_new(config->manifest_cache_bytes);
+    registry->tags = rs_tag_cache_new();
+    *out = registry;
+    return RS_OK;
+}
+
+void rs_registry_free(struct rs_registry **registry)
+{
+    if (*registry == NULL)
+        return;
+    rs_manifest_cache_free(&(*registry)->manifests);
+    rs_tag_cache_free(&(*registry)->tags);
+    free(*registry);
+    *registry = NULL;
+}
+
+struct rs_storage *rs_registry_storage(struct rs_registry *registry)
+{
+    return registry->storage;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the registry share. */
+#pragma once
+
+#include "registry/manifest_cache.h"
+#include "registry/registry.h"
+#include "registry/tag.h"
+
+struct rs_registry {
+    struct rs_storage *storage; /* borrowed */
+    struct rs_manifest_cache *manifests;
+    struct rs_tag_cache *tags;
+};

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "registry/tag.h"
+
+#include "base/lock.h"
+#include "base/mem.h"
+#include "registry/link.h"
+#include "registry/paths.h"
+#include "registry/registry_priv.h"
+
+#define SLOTS 2048 /* a power of two; an entry is some 300 bytes */
+#define LOCKS 16
+
+struct entry {
+    uint64_t stamp;
+    struct rs_digest digest;
+    size_t path_len;
+    char path[];
+};
+
+struct rs_tag_cache {
+    struct rs_mutex locks[LOCKS]; /* of the slots whose index ends in this number */
+    struct entry *slots[SLOTS];
+};
+
+struct rs_tag_cache *rs_tag_cache_new(void)
+{
+    struct rs_tag_cache *cache = rs_calloc(1, sizeof *cache);
+    for (size_t i = 0; i < LOCKS; i++)
+        rs_mutex_init(&cache->locks[i], RS_LOCK_CACHE);
+    return cache;
+}
+
+void rs_tag_cache_free(struct rs_tag_cache **cache)
+{
+    if (*cache == NULL)
+        return;
+    for (size_t i = 0; i < SLOTS; i++)
+        free((*cache)->slots[i]);
+    for (size_t i = 0; i < LOCKS; i++)
+        rs_mutex_release(&(*cache)->locks[i]);
+    free(*cache);
+    *cache = NULL;
+}
+
+/* Which slot a path belongs to. A bad spread costs a read of a link, nothing else. */
+static size_t slot_of(const struct rs_path *path)
+{
+    uint64_t h = path->len, word;
+    size_t i = 0;
+    for (; i + sizeof word <= path->len; i += sizeof word) {
+        memcpy(&word, path->z + i, sizeof word);
+        h = (h ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+        h ^= h >> 32;
+    }
+    for (; i < path->len; i++)
+        h = (h ^ (unsigned char)path->z[i]) * UINT64_C(0x9e3779b97f4a7c15);
+    return (h ^ h >> 29) % SLOTS;
+}
+
+static bool cache_find(struct rs_tag_cache *cache, const struct rs_path *path, uint64_t stamp, struct rs_digest *out)
+{
+    size_t slot = slot_of(path);
+    rs_mutex_lock(&cache->locks[slot % LOCKS]);
+    const struct entry *e = cache->slots[slot];
+    bool found = e != NULL && e->stamp == stamp && e->path_len == path->len && memcmp(e->path, path->z, path->len) == 0;
+    if (found)
+        *out = e->digest;
+    rs_mutex_unlock(&cache->locks[slot % LOCKS]);
+    return found;
+}
+
+static void cache_store(struct rs_tag_cache *cache, const struct rs_path *path, uint64_t stamp,
+                        const struct rs_digest *digest)
+{
+    struct entry *e = rs_malloc(sizeof *e + path->len);
+    e->stamp = stamp;
+    e->digest = *digest;
+    e->path_len = path->len;
+    memcpy(e->path, path->z, path->len);
+    size_t slot = slot_of(path);
+    rs_mutex_lock(&cache->locks[slot % LOCKS]);
+    struct entry *old = cache->slots[slot];
+    cache->slots[slot] = e;
+    rs_mutex_unlock(&cache->locks[slot % LOCKS]);
+    free(old);
+}
+
+static rs_rc tag_unknown(rs_rc rc, rs_str repository, rs_str tag, struct rs_err *err)
+{
+    if (rc != RS_E_NOT_FOUND)
+        return rc;
+    return rs_err_set(err, RS_E_MANIFEST_UNKNOWN, "repository " RS_STR_FMT " has no tag " RS_STR_FMT,
+                      RS_STR_ARG(repository), RS_STR_ARG(tag));
+}
+
+/* The stamp is taken before the link is read. If the tag moves in between, an old stamp is kept with a new digest:
+ * that stamp never comes again, so the entry is never believed. */
+rs_rc rs_tag_resolve(struct rs_registry *registry, rs_str repository, rs_str tag, struct rs_digest *out,
+                     struct rs_err *err)
+{
+    struct rs_path path;
+    struct rs_storage_stat st;
+    rs_path_tag_current(&path, repository, tag);
+    rs_rc rc = rs_storage_stat(registry->storage, path.z, &st, err);
+    if (rc != RS_OK)
+        return tag_unknown(rc, repository, tag, err);
+    if (st.stamp != 0 && cache_find(registry->tags, &path, st.stamp, out))
+        return RS_OK;
+    rc = rs_link_read(registry->storage, path.z, out, err);
+    if (rc != RS_OK)
+        return tag_unknown(rc, repository, tag, err);
+    if (st.stamp != 0)
+        cache_store(registry->tags, &path, st.stamp, out);
+    return RS_OK;
+}
+
+rs_rc rs_tag_move(struct rs_registry *registry, rs_str repository, rs_str tag, const struct rs_digest *digest,
+                  struct rs_err *err)
+{
+    struct rs_path path;
+    RS_AUTO(rs_storage_batch_release) struct rs_storage_batch batch;
+    rs_storage_batch_init(&batch);
+    rs_path_tag_index(&path, repository, tag, digest);
+    RS_TRY(rs_link_ensure(registry->storage, path.z, digest, &batch, NULL, err));
+    rs_path_tag_current(&path, repository, tag);
+    RS_TRY(rs_link_write(registry->storage, path.z, digest, &batch, err));
+    return rs_storage_sync(registry->storage, &batch, err);
+}
+
+struct tags_ctx {
+    struct rs_registry *registry;
+    rs_str repository;
+    rs_registry_visit *visit;
+    void *ctx;
+};
+
+/* A directory without current/link is a tag that is being made, or that a crash left. */
+static bool visit_tag(void *ctx, rs_str name, bool is_directory)
+{
+    const struct tags_ctx *c = ctx;
+    struct rs_path path;
+    struct rs_storage_stat st;
+    if (!is_directory || rs_tag_check(name, NULL) != RS_OK)
+        return true;
+    rs_path_tag_current(&path, c->repository, name);
+    if (rs_storage_stat(c->registry->storage, path.z, &st, NULL) != RS_OK)
+        return true;
+    return c->visit(c->ctx, name);
+}
+
+rs_rc rs_tags_list(struct rs_registry *registry, rs_str repository, rs_str last, rs_registry_visit *visit, void *ctx,
+                   struct rs_err *err)
+{
+    struct tags_ctx c = {registry, repository, visit, ctx};
+    struct rs_path path;
+    struct rs_storage_stat st;
+    rs_path_tags(&path, repository);
+    rs_rc rc = rs_storage_list(registry->storage, path.z, last, visit_tag, &c, err);
+    if (rc != RS_E_NOT_FOUND)
+        return rc;
+    /* Manifests, but no tag was ever set. */
+    rc = rs_storage_stat(registry->storage, rs_path_manifests(&path, repository), &st, err);
+    if (rc == RS_E_NOT_FOUND)
+        return rs_err_set(err, RS_E_NAME_UNKNOWN, "there is no repository " RS_STR_FMT, RS_STR_ARG(repository));
+    return rc;
+}

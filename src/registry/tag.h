@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tags: what one points to, and moving it. Private to the registry; any thread. */
+#pragma once
+
+#include "oci/digest.h"
+#include "registry/registry.h"
+
+/*
+ * Remembers which digest a tag's link held, together with the stamp that the storage gave for it. The storage is asked
+ * for the stamp each time; equal stamps spare reading the link. Bounded: a newer entry displaces an older one.
+ */
+struct rs_tag_cache;
+struct rs_tag_cache *rs_tag_cache_new(void);
+void rs_tag_cache_free(struct rs_tag_cache **cache);
+
+/* RS_E_MANIFEST_UNKNOWN if there is no such tag; RS_E_CORRUPT. */
+rs_rc rs_tag_resolve(struct rs_registry *registry, rs_str repository, rs_str tag, struct rs_digest *out,
+                     struct rs_err *err);
+/* Points it to a manifest whose revision is durable already; durable itself on return. */
+rs_rc rs_tag_move(struct rs_registry *registry, rs_str repository, rs_str tag, const struct rs_digest *digest,
+                  struct rs_err *err);

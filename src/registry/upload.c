@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "registry/upload.h"
+
+#include "base/mem.h"
+#include "oci/reference.h"
+#include "registry/link.h"
+#include "registry/paths.h"
+#include "registry/registry_priv.h"
+#include "registry/upload_hash.h"
+
+#define SAVE_EVERY (64 * 1024 * 1024) /* bytes: what a kill may make us read again */
+
+struct rs_upload {
+    struct rs_storage *storage;
+    struct rs_storage_file *file; /* NULL once it is a blob */
+    struct rs_upload_hash hash;
+    bool broken; /* a write failed: how much of it is in the file is not known */
+    size_t repository_len;
+    char repository[RS_NAME_MAX + 1];
+    char uuid[RS_UUID_SIZE];
+};
+
+static rs_rc unknown(rs_rc rc, rs_str repository, rs_str uuid, struct rs_err *err)
+{
+    if (rc != RS_E_NOT_FOUND)
+        return rc;
+    return rs_err_set(err, RS_E_BLOB_UPLOAD_UNKNOWN, "repository " RS_STR_FMT " has no upload " RS_STR_FMT,
+                      RS_STR_ARG(repository), RS_STR_ARG(uuid));
+}
+
+/* An upload exists if it has its startedat. */
+static rs_rc check_started(struct rs_storage *storage, rs_str repository, rs_str uuid, struct rs_err *err)
+{
+    struct rs_path path;
+    struct rs_storage_stat st;
+    if (!rs_uuid_valid(uuid))
+        return unknown(RS_E_NOT_FOUND, repository, uuid, err);
+    rs_rc rc = rs_storage_stat(storage, rs_path_upload_startedat(&path, repository, uuid), &st, err);
+    return rc == RS_OK ? RS_OK : unknown(rc, repository, uuid, err);
+}
+
+static void remove_upload(struct rs_storage *storage, rs_str repository, rs_str uuid)
+{
+    struct rs_path path; /* what cannot be removed now, the purge of old uploads will */
+    rs_storage_remove(storage, rs_path_upload(&path, repository, uuid), NULL, NULL);
+}
+
+rs_rc rs_upload_begin(struct rs_registry *registry, rs_str repository, char out_uuid[RS_UUID_SIZE], struct rs_err *err)
+{
+    struct rs_path path;
+    char uuid[RS_UUID_SIZE], now[RS_RFC3339_SIZE];
+    rs_uuid4(uuid);
+    rs_rfc3339(rs_wall_s(), now);
+    rs_path_upload_startedat(&path, repository, rs_str_c(uuid));
+    RS_TRY(rs_storage_put(registry->storage, path.z, rs_str_c(now), NULL, err));
+    memcpy(out_uuid, uuid, sizeof uuid);
+    return RS_OK;
+}
+
+rs_rc rs_upload_stat(struct rs_registry *registry, rs_str repository, rs_str uuid, uint64_t *out_offset,
+                     struct rs_err *err)
+{
+    struct rs_path path;
+    struct rs_storage_stat st = {0};
+    RS_TRY(check_started(registry->storage, repository, uuid, err));
+    rs_rc rc = rs_storage_stat(registry->storage, rs_path_upload_data(&path, repository, uuid), &st, err);
+    if (rc != RS_OK && rc != RS_E_NOT_FOUND) /* none: nothing was received yet */
+        return rc;
+    *out_offset = st.size;
+    return RS_OK;
+}
+
+static rs_str repository_of(const struct rs_upload *u)
+{
+    return (rs_str){u->repository, u->repository_len};
+}
+
+static void upload_free(struct rs_upload *u)
+{
+    rs_storage_append_close(&u->file);
+    free(u);
+}
+
+static void auto_free(struct rs_upload **u)
+{
+    if (*u != NULL)
+        upload_free(rs_take(u));
+}
+
+static struct rs_upload *upload_new(struct rs_registry *registry, rs_str repository, rs_str uuid)
+{
+    struct rs_upload *u = rs_calloc(1, sizeof *u);
+    u->storage = registry->storage;
+    u->repository_len = repository.len;
+    RS_ASSERT(rs_str_copy_z(repository, u->repository, sizeof u->repository));
+    RS_ASSERT(rs_str_copy_z(uuid, u->uuid, sizeof u->uuid));
+    u->hash.storage = u->storage;
+    u->hash.repository = repository_of(u);
+    u->hash.uuid = rs_str_c(u->uuid);
+    return u;
+}
+
+static rs_rc open_data(struct rs_upload *u, uint64_t *out_size, struct rs_err *err)
+{
+    struct rs_path path;
+    rs_path_upload_data(&path, repository_of(u), u->hash.uuid);
+    rs_rc rc = rs_storage_append_open(u->storage, path.z, &u->file, out_size, err);
+    if (rc == RS_E_BUSY)
+        return rs_err_set(err, RS_E_RANGE_INVALID, "upload %s is being written by another request", u->uuid);
+    if (rc != RS_OK) /* NOT_FOUND: it ended between */
+        return unknown(rc, repository_of(u), u->hash.uuid, err);
+    return RS_OK;
+}
+
+/* startedat is looked for again behind the lock: the upload may have ended between, and opening its data would have
+ * made a nameless one. */
+rs_rc rs_upload_open(struct rs_registry *registry, rs_str repository, rs_str uuid, enum rs_hash_alg alg,
+                     struct rs_upload **out, struct rs_err *err)
+{
+    uint64_t size;
+    RS_TRY(check_started(registry->storage, repository, uuid, err));
+    RS_AUTO(auto_free) struct rs_upload *u = upload_new(registry, repository, uuid);
+    RS_TRY(open_data(u, &size, err));
+    rs_rc rc = check_started(registry->storage, repository, uuid, err);
+    if (rc == RS_E_BLOB_UPLOAD_UNKNOWN && size == 0)
+        remove_upload(registry->storage, repository, uuid);
+    RS_TRY(rc);
+    RS_TRY(rs_upload_hash_open(&u->hash, alg, u->file, size, err));
+    *out = rs_take(&u);
+    return RS_OK;
+}
+
+uint64_t rs_upload_offset(const struct rs_upload *upload)
+{
+    return upload->hash.hash.length;
+}
+
+rs_rc rs_upload_write(struct rs_upload *upload, const void *data, size_t len, struct rs_err *err)
+{
+    if (upload->broken)
+        return rs_err_set(err, RS_E_IO, "upload %s: a write failed before", upload->uuid);
+    rs_rc rc = rs_storage_append(upload->file, data, len, err);
+    upload->broken = rc != RS_OK;
+    RS_TRY(rc);
+    rs_hash_update(&upload->hash.hash, data, len);
+    if (rs_upload_offset(upload) - upload->hash.saved >= SAVE_EVERY)
+        rs_upload_hash_save(&upload->hash);
+    return RS_OK;
+}
+
+void rs_upload_suspend(struct rs_upload **upload)
+{
+    if (*upload == NULL)
+        return;
+    struct rs_upload *u = rs_take(upload);
+    if (rs_upload_offset(u) - u->hash.saved > RS_REHASH_MAX)
+        rs_upload_hash_save(&u->hash);
+    upload_free(u);
+}
+
+static rs_rc verify(struct rs_upload *u, const struct rs_digest *digest, struct rs_err *err)
+{
+    struct rs_digest found;
+    if (u->broken)
+        return rs_err_set(err, RS_E_IO, "upload %s: a write failed before", u->uuid);
+    RS_TRY(rs_upload_hash_digest(&u->hash, digest->alg, u->file, &found, err));
+    if (!rs_digest_eq(&found, digest))
+        return rs_err_set(err, RS_E_DIGEST_INVALID, "the content has the digest %s, not %s", found.text, digest->text);
+    return RS_OK;
+}
+
+/* Data first, then the link that makes it visible; one sync for both. A crash that leaves the link alone leaves a blob
+ * that does not exist. */
+static rs_rc store(struct rs_upload *u, const struct rs_digest *digest, struct rs_err *err)
+{
+    struct rs_path path;
+    RS_AUTO(rs_storage_batch_release) struct rs_storage_batch batch;
+    rs_storage_batch_init(&batch);
+    rs_rc rc = rs_storage_publish(&u->file, rs_path_blob(&path, digest), &batch, err);
+    if (rc != RS_OK)
+        return unknown(rc, repository_of(u), u->hash.uuid, err); /* cancelled meanwhile */
+    rs_path_layer_link(&path, repository_of(u), digest);
+    RS_TRY(rs_link_ensure(u->storage, path.z, digest, &batch, NULL, err));
+    return rs_storage_sync(u->storage, &batch, err);
+}
+
+/* Whose data has become a blob, or can become none, is removed; else the client may try again with what is there. */
+rs_rc rs_upload_commit(struct rs_upload **upload, const struct rs_digest *digest, struct rs_err *err)
+{
+    struct rs_upload *u = *upload;
+    rs_rc rc = verify(u, digest, err);
+    if (rc == RS_OK)
+        rc = store(u, digest, err);
+    if (rc != RS_OK && rc != RS_E_DIGEST_INVALID && u->file != NULL) {
+        rs_upload_suspend(upload);
+        return rc;
+    }
+    remove_upload(u->storage, repository_of(u), u->hash.uuid);
+    upload_free(rs_take(upload));
+    return rc;
+}
+
+rs_rc rs_upload_cancel(struct rs_registry *registry, rs_str repository, rs_str uuid, struct rs_err *err)
+{
+    struct rs_path path;
+    RS_TRY(check_started(registry->storage, repository, uuid, err));
+    return rs_storage_remove(registry->storage, rs_path_upload(&path, repository, uuid), NULL, err);
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fixture.h"
+
+#include "base/mem.h"
+
+struct seen {
+    struct rs_buf names; /* each followed by a space */
+    int stop_after;      /* -1: never */
+};
+
+static bool see(void *ctx, rs_str name)
+{
+    struct seen *s = ctx;
+    rs_buf_add(&s->names, name);
+    rs_buf_add_char(&s->names, ' ');
+    return s->stop_after < 0 || --s->stop_after > 0;
+}
+
+static void assert_catalog(struct fixture *f, const char *last, int stop_after, const char *want)
+{
+    struct seen s = {.stop_after = stop_after};
+    rs_buf_init(&s.names, 1024 * 1024);
+    assert_ok(f, rs_catalog_list(f->registry, rs_str_c(last), see, &s, &f->err));
+    assert_string_equal(rs_buf_z(&s.names), want);
+    rs_buf_release(&s.names);
+}
+
+static void assert_tags(struct fixture *f, const char *last, int stop_after, const char *want)
+{
+    struct seen s = {.stop_after = stop_after};
+    rs_buf_init(&s.names, 1024 * 1024);
+    assert_ok(f, rs_tags_list(f->registry, RS_STR("r"), rs_str_c(last), see, &s, &f->err));
+    assert_string_equal(rs_buf_z(&s.names), want);
+    rs_buf_release(&s.names);
+}
+
+static void make_repository(struct fixture *f, const char *name)
+{
+    char path[512];
+    snprintf(path, sizeof path, "repositories/%s/_manifests/revisions/x", name);
+    fixture_write_c(f, path, "");
+}
+
+static void make_tag(struct fixture *f, const char *tag)
+{
+    char path[512];
+    snprintf(path, sizeof path, "repositories/r/_manifests/tags/%s/current/link", tag);
+    fixture_write_c(f, path, "sha256:…");
+}
+
+static void test_empty(void **state)
+{
+    struct fixture *f = *state;
+    assert_catalog(f, "", -1, "");
+    assert_catalog(f, "x", -1, "");
+}
+
+static void make_some(struct fixture *f)
+{
+    static const char *const names[] = {"a",   "a-b",     "a/b",       "a/b-c", "a/b/c", "a0",
+                                        "b/c", "b/c/d/e", "b/c/d/e/f", "ab",    "0z",    "z.z/y_y"};
+    for (size_t i = 0; i < RS_COUNT(names); i++)
+        make_repository(f, names[i]);
+    fixture_write_c(f, "repositories/uploads/only/_uploads/x/startedat", "");
+    fixture_write_c(f, "repositories/blobs/only/_layers/sha256/x/link", "");
+    fixture_write_c(f, "repositories/a/_roadstead/_manifests/x", "");
+    fixture_write_c(f, "repositories/UPPER/_manifests/x", "");
+    fixture_write_c(f, "repositories/file", "");
+    fixture_write_c(f, "repositories/a/_manifests/tags/v1/_manifests/x", "");
+}
+
+#define ALL "0z a a/b a/b/c a/b-c a-b a0 ab b/c b/c/d/e b/c/d/e/f z.z/y_y "
+
+static void test_order(void **state)
+{
+    struct fixture *f = *state;
+    make_some(f);
+    assert_catalog(f, "", -1, ALL);
+    assert_catalog(f, "", 3, "0z a a/b ");
+    assert_catalog(f, "", 1, "0z ");
+    assert_catalog(f, "a", 1, "a/b ");
+}
+
+/* Pages of one: each answer is the next question. Names that are not there, and what no name is, have a place too. */
+static void test_last(void **state)
+{
+    struct fixture *f = *state;
+    make_some(f);
+    RS_AUTO(rs_free_ptr) char *all = rs_strdup(ALL);
+    const char *rest = ALL;
+    for (char *name = all, *space; (space = strchr(name, ' ')) != NULL; name = space + 1) {
+        *space = '\0';
+        rest += strlen(name) + 1;
+        assert_catalog(f, name, -1, rest);
+    }
+    assert_catalog(f, "a/", -1, "a/b a/b/c a/b-c a-b a0 ab b/c b/c/d/e b/c/d/e/f z.z/y_y ");
+    assert_catalog(f, "a/a/x/y/z", -1, "a/b a/b/c a/b-c a-b a0 ab b/c b/c/d/e b/c/d/e/f z.z/y_y ");
+    assert_catalog(f, "a/b/zzz", -1, "a/b-c a-b a0 ab b/c b/c/d/e b/c/d/e/f z.z/y_y ");
+    assert_catalog(f, "b", -1, "b/c b/c/d/e b/c/d/e/f z.z/y_y ");
+    assert_catalog(f, "b/c/d", -1, "b/c/d/e b/c/d/e/f z.z/y_y ");
+    assert_catalog(f, "b/c/d/e/f/g/h", -1, "z.z/y_y ");
+    assert_catalog(f, "zz", -1, "");
+    assert_catalog(f, "z.z/y_y/_manifests/tags", -1, "");
+}
+
+static void test_last_is_a_strangers(void **state)
+{
+    struct fixture *f = *state;
+    char longest[4000];
+    make_some(f);
+    memset(longest, 'a', sizeof longest);
+    for (size_t i = 1; i < sizeof longest; i += 2)
+        longest[i] = '/';
+    longest[sizeof longest - 1] = '\0';
+    assert_catalog(f, longest, -1, "a/b a/b/c a/b-c a-b a0 ab b/c b/c/d/e b/c/d/e/f z.z/y_y ");
+    memset(longest, 'a', sizeof longest - 1);
+    assert_catalog(f, longest, -1, "ab b/c b/c/d/e b/c/d/e/f z.z/y_y ");
+    assert_catalog(f, "../../..", -1, ALL);
+    assert_catalog(f, "/", -1, ALL);
+    assert_catalog(f, "//a", -1, ALL);
+    assert_catalog(f, "a//b", -1, "a/b a/b/c a/b-c a-b a0 ab b/c b/c/d/e b/c/d/e/f z.z/y_y ");
+    assert_catalog(f, "\xff", -1, "");
+    assert_catalog(f, "A B", -1, "a a/b a/b/c a/b-c a-b a0 ab b/c b/c/d/e b/c/d/e/f z.z/y_y ");
+}
+
+static void test_deep(void **state)
+{
+    struct fixture *f = *state;
+    char name[RS_NAME_MAX + 3], want[RS_NAME_MAX + 8];
+    memset(name, 'd', sizeof name);
+    for (size_t i = 1; i < sizeof name; i += 2)
+        name[i] = '/';
+    name[RS_NAME_MAX + 2] = '\0'; /* one component too long */
+    make_repository(f, name);
+    name[RS_NAME_MAX] = '\0';
+    make_repository(f, name);
+    snprintf(want, sizeof want, "%s ", name);
+    assert_catalog(f, "", -1, want);
+    assert_catalog(f, name, -1, "");
+}
+
+static void test_pushed_ones_are_listed(void **state)
+{
+    struct fixture *f = *state;
+    push_image(f, "team/app", "v1", "config", "layer");
+    push_text(f, "team/lib", "only a blob");
+    assert_catalog(f, "", -1, "team/app ");
+}
+
+static void test_errors_are_told(void **state)
+{
+    struct fixture *f = *state;
+    struct seen s = {.stop_after = -1};
+    make_some(f);
+    static const char *const plans[] = {"list:nth=1", "list:nth=4", "stat:nth=3"};
+    for (size_t i = 0; i < RS_COUNT(plans); i++) {
+        rs_buf_init(&s.names, 1024);
+        rs_storage_faulty_clear(f->storage);
+        assert_ok(f, rs_storage_faulty_parse(f->storage, rs_str_c(plans[i]), &f->err));
+        assert_rc(f, RS_E_IO, rs_catalog_list(f->registry, RS_STR(""), see, &s, &f->err));
+        rs_buf_release(&s.names);
+    }
+}
+
+static void test_tags(void **state)
+{
+    struct fixture *f = *state;
+    struct seen s = {.stop_after = -1};
+    rs_buf_init(&s.names, 1024);
+    assert_rc(f, RS_E_NAME_UNKNOWN, rs_tags_list(f->registry, RS_STR("r"), RS_STR(""), see, &s, &f->err));
+    make_repository(f, "r");
+    assert_tags(f, "", -1, "");
+    static const char *const tags[] = {"v2", "v10", "v1", "latest", "V1", "_x", "1"};
+    for (size_t i = 0; i < RS_COUNT(tags); i++)
+        make_tag(f, tags[i]);
+    make_tag(f, "-bad");
+    fixture_write_c(f, "repositories/r/_manifests/tags/half/index/sha256/x/link", "");
+    fixture_write_c(f, "repositories/r/_manifests/tags/file", "");
+    assert_tags(f, "", -1, "1 V1 _x latest v1 v10 v2 ");
+    assert_tags(f, "", 2, "1 V1 ");
+    assert_tags(f, "latest", -1, "v1 v10 v2 ");
+    assert_tags(f, "m", 1, "v1 ");
+    assert_tags(f, "v2", -1, "");
+    assert_tags(f, "../..", -1, "1 V1 _x latest v1 v10 v2 ");
+    rs_buf_release(&s.names);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_empty),
+        TEST(test_order),
+        TEST(test_last),
+        TEST(test_last_is_a_strangers),
+        TEST(test_deep),
+        TEST(test_pushed_ones_are_listed),
+        TEST(test_errors_are_told),
+        TEST(test_tags),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
