@@ -69,7 +69,8 @@ rs_rc rs_storage_sync(struct rs_storage *storage, struct rs_storage_batch *batch
 
 /* An object that grows: an upload's data. One writer in all processes. */
 struct rs_storage_file;
-/* Opens (creates) it at its end. RS_E_BUSY: another writer holds it. *out_size: what it holds already. */
+/* Opens (creates) it at its end. RS_E_BUSY: another writer holds it; RS_E_NOT_FOUND: it was published or removed
+ * meanwhile. *out_size: what it holds already. */
 rs_rc rs_storage_append_open(struct rs_storage *storage, const char *path, struct rs_storage_file **out,
                              uint64_t *out_size, struct rs_err *err);
 /* On an error nothing of it is kept (a crash may still leave a part). RS_E_STORAGE_FULL. */
