@@ -4,11 +4,17 @@
 import contextlib
 import pathlib
 import shutil
+import signal
 import tempfile
 
 import pytest
 
 from lib import engines, mounts, roots, server as servers
+
+
+def pytest_configure():
+    """A run that is ended from outside takes its servers, engines and mounts down as well."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config, items):

@@ -75,9 +75,8 @@ def test_broken_yaml_is_an_error_with_its_line(check):
 
 def test_server_does_not_start_with_what_it_must_not_ignore(make_server):
     server = make_server(config={"auth": {"htpasswd": {"realm": "all", "path": "/etc/htpasswd"}}}).spawn()
-    assert server.daemon.wait() == 2
-    assert "auth" in server.daemon.output()
-    server.daemon = None
+    server.wait_ended(status=2)
+    assert "auth" in server.log_text()
 
 
 def test_variables_alone_configure_the_server(make_server, work):

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from lib import images
+from lib import images, proc
 from lib.disk import Tree
 from lib.load import ChunkPusher, Pusher
 
@@ -33,13 +33,21 @@ class Round:
         threads = [*self.pushers, self.chunks]
         for thread in threads:
             thread.start()
-        time.sleep(self.random.uniform(0.02, 0.7))
+        self.wait_for_the_moment()
         self.server.kill()
         for thread in threads:
             thread.ended.set()
             thread.join()
             assert thread.failure is None, thread.failure
         self.copy_succeeded = self.copy.wait() == 0
+
+    def wait_for_the_moment(self):
+        """Mostly somewhere in the work, on a slow machine as well; now and then right at its beginning."""
+        if self.random.random() < 0.8:
+            enough = self.random.randrange(1, 20)
+            done = lambda: sum(len(pusher.acknowledged) for pusher in self.pushers) >= enough
+            proc.wait_until("some pushes are acknowledged", done, self.server.daemon)
+        time.sleep(self.random.uniform(0, 0.05))
 
     def acknowledged(self):
         found = {}

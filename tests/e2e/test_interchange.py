@@ -63,11 +63,11 @@ def test_files_on_the_disk_are_the_same(server, start_docker_registry, work):
     for registry in (server, theirs):
         for repo, image in MADE.items():
             registry.api.push(image, repo, "1")
-    trees = [{p.relative_to(registry.root): p.read_bytes() for p in (registry.root / "docker").rglob("*") if p.is_file()}
-             for registry in (server, theirs)]
-    only_ours, only_theirs = trees[0].keys() - trees[1].keys(), trees[1].keys() - trees[0].keys()
-    assert not only_ours and not only_theirs, (only_ours, only_theirs)
-    assert trees[0] == trees[1]
+    assert files_below(server.root / "docker") == files_below(theirs.root / "docker")
+
+
+def files_below(directory):
+    return {str(p.relative_to(directory)): sha256(p.read_bytes()) for p in directory.rglob("*") if p.is_file()}
 
 
 def test_docker_pulls_from_the_one_what_it_pushed_to_the_other(pair, docker, busybox):

@@ -45,8 +45,7 @@ def test_unix_socket_in_use_is_left_alone(start_server, make_server, work):
     path = work / "registry.sock"
     start_server(host=path, config=unix_config(path))
     intruder = make_server(host=path, config=unix_config(path), name="intruder").spawn()
-    assert intruder.daemon.wait() != 0
-    intruder.daemon = None
+    intruder.wait_ended(status=1)
     assert_serves(path)
 
 
@@ -75,9 +74,8 @@ def test_several_addresses(start_server, work):
 @pytest.mark.ours
 def test_address_in_use_is_a_clear_error(server, make_server):
     intruder = make_server(host=server.host, name="intruder", root=server.root).spawn()
-    assert intruder.daemon.wait() != 0
-    assert server.host in intruder.daemon.output() and "in use" in intruder.daemon.output().lower()
-    intruder.daemon = None
+    intruder.wait_ended(status=1)
+    assert server.host in intruder.log_text() and "in use" in intruder.log_text().lower()
     assert_serves(server.host)
 
 

@@ -20,9 +20,7 @@ def test_first_process_of_a_namespace_serves_and_drains(make_server):
     status = pathlib.Path(f"/proc/{child}/status").read_text()
     assert re.search(r"^NSpid:\t\d+\t1$", status, re.MULTILINE)
     proc.run("kill", "-TERM", child)
-    assert server.daemon.wait() == 0, server.daemon.output()
-    server.daemon.assert_no_sanitizer_report()
-    server.daemon = None
+    server.wait_ended()
 
 
 def copy_program(program, directory):

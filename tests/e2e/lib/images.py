@@ -38,9 +38,12 @@ def descriptor(media_type, data, **more):
     return {"mediaType": media_type, "digest": sha256(data), "size": len(data), **more}
 
 
-def layer(seed, size):
-    """A layer with one file of random bytes: (compressed, digest of the tar inside)."""
+def layer(seed, size, raw=False):
+    """A layer with one file of random bytes: (compressed, digest of the tar inside). raw: only the bytes, quickly made;
+    a registry does not look inside."""
     content = random.Random(f"layer {seed}").randbytes(size)
+    if raw:
+        return content, sha256(content)
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w") as archive:
         entry = tarfile.TarInfo(f"file-{seed}".replace("/", "-"))
@@ -49,9 +52,9 @@ def layer(seed, size):
     return gzip.compress(tar.getvalue(), compresslevel=1, mtime=0), sha256(tar.getvalue())
 
 
-def image(seed, layers=2, size=20_000, docker=False, shared=(), architecture="amd64"):
+def image(seed, layers=2, size=20_000, docker=False, shared=(), architecture="amd64", raw=False):
     """shared: seeds of layers that other images have as well."""
-    made = [layer(s, size) for s in (*shared, *(f"{seed}/{n}" for n in range(layers)))]
+    made = [layer(s, size, raw) for s in (*shared, *(f"{seed}/{n}" for n in range(layers)))]
     config = encoded({
         "architecture": architecture, "os": "linux", "config": {"Labels": {"seed": str(seed)}},
         "rootfs": {"type": "layers", "diff_ids": [diff for _, diff in made]},

@@ -37,9 +37,9 @@ class Pusher(threading.Thread):
         seed = f"{self.seed}/{n}"
         size = self.random.choice((100, 5_000, 70_000, 600_000))
         if self.random.random() < 0.25:
-            made = images.index(seed, layers=1, size=size, shared=BASE, architectures=("amd64", "arm64"))
+            made = images.index(seed, layers=1, size=size, shared=BASE, raw=True, architectures=("amd64", "arm64"))
         else:
-            made = images.image(seed, layers=2, size=size, shared=BASE)
+            made = images.image(seed, layers=2, size=size, shared=BASE, raw=True)
         self.acknowledge(f"v{n}", made)
         self.moving.add(made.digest)
         self.acknowledge("moving", made)
