@@ -34,7 +34,9 @@ void rs_api_digest_headers(struct rs_request *req, const struct rs_digest *diges
 /* Does If-None-Match name this digest? Quotes are optional, as with registry:2. */
 bool rs_api_not_modified(const struct rs_request *req, const struct rs_digest *digest);
 bool rs_etag_list_has(rs_str list, rs_str etag);
-/* Sets Location to a path below the prefix ("/v2/…"), absolute unless configured otherwise. */
+
+/* --- location.c --- */
+/* Sets Location to a path ("/v2/…"): behind http.host, or behind http.prefix at the address that the client used. */
 void rs_api_location(const struct rs_api *api, struct rs_request *req, rs_str path);
 
 /* --- error.c --- */

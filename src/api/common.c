@@ -62,16 +62,3 @@ bool rs_api_not_modified(const struct rs_request *req, const struct rs_digest *d
 
     return rs_request_header(req, RS_STR("If-None-Match"), &list) && rs_etag_list_has(list, rs_digest_str(digest));
 }
-
-void rs_api_location(const struct rs_api *api, struct rs_request *req, rs_str path)
-{
-    const struct rs_config_http *http = &api->config->http;
-
-    if (http->host[0] != '\0')
-        rs_reply_headerf(req, "Location", "%s%s" RS_STR_FMT, http->host, http->prefix, RS_STR_ARG(path));
-    else if (http->relative_urls || req->host.len == 0)
-        rs_reply_headerf(req, "Location", "%s" RS_STR_FMT, http->prefix, RS_STR_ARG(path));
-    else
-        rs_reply_headerf(req, "Location", "http://" RS_STR_FMT "%s" RS_STR_FMT, RS_STR_ARG(req->host), http->prefix,
-                         RS_STR_ARG(path));
-}

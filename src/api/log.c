@@ -125,6 +125,14 @@ static rs_str remote_host(rs_str remote)
     return remote;
 }
 
+static void add_request_line(struct rs_buf *out, const struct rs_request *req)
+{
+    rs_buf_add(out, req->method_name);
+    rs_buf_add_char(out, ' ');
+    rs_access_uri(out, rs_str_sub(req->target, 0, TEXT_MAX));
+    rs_buf_printf(out, " HTTP/1.%d", req->minor);
+}
+
 void rs_access_combined(struct rs_buf *out, const struct rs_request *req, uint64_t sent, int64_t wall_s)
 {
     char date[40];
@@ -132,14 +140,13 @@ void rs_access_combined(struct rs_buf *out, const struct rs_request *req, uint64
     time_t now = (time_t)wall_s;
     RS_AUTO(rs_buf_release) struct rs_buf line;
 
-    rs_buf_init(&line, LINE_MAX_BYTES);
     gmtime_r(&now, &tm);
     strftime(date, sizeof date, "%d/%b/%Y:%H:%M:%S +0000", &tm);
-    rs_buf_add(&line, req->method_name);
-    rs_buf_add_char(&line, ' ');
-    rs_access_uri(&line, rs_str_sub(req->target, 0, TEXT_MAX));
-    rs_buf_printf(&line, " HTTP/1.%d", req->minor);
-
+    rs_buf_init(&line, LINE_MAX_BYTES);
+    if (req->method_name.len > 0)
+        add_request_line(&line, req);
+    else
+        rs_buf_add_char(&line, '-'); /* it was none that could be understood */
     rs_buf_add(out, remote_host(req->remote));
     rs_buf_printf(out, " - - [%s] ", date);
     add_quoted(out, rs_buf_str(&line));

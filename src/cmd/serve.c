@@ -32,16 +32,27 @@ static void service_release(struct service *s)
 
 /* --- configuration --- */
 
+struct report {
+    struct rs_buf warnings; /* a line each */
+    bool failed;
+};
+
 /* Errors are told at once; warnings wait for the log that the configuration describes. */
 static void report(void *ctx, bool is_error, const char *place, const char *key, const char *text)
 {
-    struct rs_buf *warnings = ctx;
+    struct report *r = ctx;
     const char *colon = key[0] != '\0' ? ": " : "";
 
+    r->failed |= is_error;
     if (is_error)
         fprintf(stderr, "roadstead: %s: %s%s%s\n", place, key, colon, text);
     else
-        rs_buf_printf(warnings, "%s: %s%s%s\n", place, key, colon, text);
+        rs_buf_printf(&r->warnings, "%s: %s%s%s\n", place, key, colon, text);
+}
+
+static void report_release(struct report *r)
+{
+    rs_buf_release(&r->warnings);
 }
 
 static void log_warnings(rs_str warnings)
@@ -56,13 +67,18 @@ static void log_warnings(rs_str warnings)
 
 static rs_rc load(const char *path, struct service *s, struct rs_err *err)
 {
-    RS_AUTO(rs_buf_release) struct rs_buf warnings;
+    RS_AUTO(report_release) struct report told = {0};
 
-    rs_buf_init(&warnings, WARNINGS_MAX);
-    RS_TRY(rs_config_load(path, environ, report, &warnings, &s->config, err));
+    rs_buf_init(&told.warnings, WARNINGS_MAX);
+    rs_rc rc = rs_config_load(path, environ, report, &told, &s->config, err);
+    if (rc != RS_OK) {
+        if (!told.failed)
+            fprintf(stderr, "roadstead: %s\n", err->text);
+        return rc;
+    }
     const struct rs_config_log *log = &s->config->log;
     rs_log_configure(log->format, log->level, log->fields, log->field_count);
-    log_warnings(rs_buf_str(&warnings));
+    log_warnings(rs_buf_str(&told.warnings));
     return RS_OK;
 }
 
@@ -209,28 +225,34 @@ static int stop(struct service *s, int sig)
     return status;
 }
 
-static int usage(void)
-{
-    fprintf(stderr, "Usage: roadstead serve [CONFIG.yml]\n"
-                    "Without a file, REGISTRY_CONFIGURATION_PATH names it; without that, images lie in ./data and\n"
-                    "are served at 127.0.0.1:5000.\n");
-    return RS_EXIT_USAGE;
-}
+static const char usage[] = "Usage: roadstead serve [CONFIG.yml]\n"
+                            "Without a file, REGISTRY_CONFIGURATION_PATH names it; without that, images lie in\n"
+                            "./data and are served at 127.0.0.1:5000.\n";
 
-int rs_cmd_serve(int argc, char **argv)
+static int serve(const char *path)
 {
-    const char *path = argc > 1 ? argv[1] : getenv("REGISTRY_CONFIGURATION_PATH");
     RS_AUTO(service_release) struct service service = {0};
     struct rs_err err = {0};
 
-    if (argc > 2 || (argc == 2 && argv[1][0] == '-'))
-        return usage();
     rs_process_signals();
     if (start(path, &service, &err) == RS_OK)
         return stop(&service, wait_for_stop());
     if (service.config != NULL)
         rs_log(RS_LOG_ERROR, "cannot start: %s", err.text);
-    else if (err.rc != RS_E_CONFIG) /* what is wrong in the file has been told, line by line */
-        fprintf(stderr, "roadstead: %s\n", err.text);
     return err.rc == RS_E_CONFIG ? RS_EXIT_USAGE : RS_EXIT_FAILED;
+}
+
+int rs_cmd_serve(int argc, char **argv)
+{
+    rs_str first = rs_str_c(argc > 1 ? argv[1] : NULL);
+
+    if (rs_str_eq(first, RS_STR("--help")) || rs_str_eq(first, RS_STR("-h"))) {
+        fputs(usage, stdout);
+        return RS_EXIT_OK;
+    }
+    if (argc > 2 || rs_str_starts(first, RS_STR("-"))) {
+        fputs(usage, stderr);
+        return RS_EXIT_USAGE;
+    }
+    return serve(argc > 1 ? argv[1] : getenv("REGISTRY_CONFIGURATION_PATH"));
 }

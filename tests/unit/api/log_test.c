@@ -80,6 +80,8 @@ static void test_combined(void **state)
     req.header_count = 0;
     check_combined(&req, "unix - - [10/Oct/2000:20:55:36 +0000] \"GET /v2/a/tags/list?n=1 HTTP/1.1\" 404 265 "
                          "\"-\" \"-\"\n");
+    req.method_name = (rs_str){0}; /* not even a request line came */
+    check_combined(&req, "unix - - [10/Oct/2000:20:55:36 +0000] \"-\" 404 265 \"-\" \"-\"\n");
     request_release(&req);
 }
 

@@ -2,8 +2,6 @@
 #include "api_test.h"
 #include "http/router.h"
 
-static const char digest[] = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-
 static struct rs_api *make(const char *prefix, const struct rs_config_header *headers, size_t count)
 {
     static struct rs_config config;
@@ -137,36 +135,6 @@ static void test_headers_that_would_split_a_reply(void **state)
     assert_int_equal(rs_api_new(&config, &api, &err), RS_E_CONFIG);
 }
 
-static void check_location(struct rs_config_http http, rs_str host, const char *expected)
-{
-    const struct rs_config config = {.http = http};
-    const struct rs_api api = {.config = &config};
-    struct rs_request req;
-    char path[128];
-
-    request_init(&req, RS_METHOD_PUT, "PUT", "/x");
-    req.host = host;
-    snprintf(path, sizeof path, "/v2/a/blobs/%s", digest);
-    rs_api_location(&api, &req, rs_str_c(path));
-    char full[256];
-    snprintf(full, sizeof full, "%s%s", expected, path);
-    assert_header(&req, "Location", full);
-    request_release(&req);
-}
-
-static void test_location(void **state)
-{
-    const rs_str host = RS_STR("r.example:5000");
-    (void)state;
-
-    check_location((struct rs_config_http){.host = "", .prefix = ""}, host, "http://r.example:5000");
-    check_location((struct rs_config_http){.host = "", .prefix = "/p"}, host, "http://r.example:5000/p");
-    check_location((struct rs_config_http){.host = "", .prefix = "/p", .relative_urls = true}, host, "/p");
-    check_location((struct rs_config_http){.host = "", .prefix = ""}, (rs_str){0}, ""); /* HTTP/1.0 */
-    check_location((struct rs_config_http){.host = "https://h", .prefix = "/p", .relative_urls = true}, host,
-                   "https://h/p");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -174,7 +142,6 @@ int main(void)
         cmocka_unit_test(test_prefix),
         cmocka_unit_test(test_configured_headers),
         cmocka_unit_test(test_headers_that_would_split_a_reply),
-        cmocka_unit_test(test_location),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
