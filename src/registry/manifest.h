@@ -15,8 +15,8 @@ struct rs_manifest_doc {
 };
 void rs_manifest_doc_unref(const struct rs_manifest_doc **doc);
 
-/* By tag or digest; the caller unrefs *out. RS_E_MANIFEST_UNKNOWN. Looks at the repository's link each time; the bytes
- * come from a cache in memory. Quick on a local disk. */
+/* By tag or digest; the caller unrefs *out. RS_E_MANIFEST_UNKNOWN; RS_E_CORRUPT if the stored bytes are not its. Looks
+ * at the repository's link each time; the bytes come from a cache in memory. Quick on a local disk. */
 rs_rc rs_manifest_get(struct rs_registry *registry, rs_str repository, const struct rs_reference *reference,
                       const struct rs_manifest_doc **out, struct rs_err *err);
 
@@ -28,6 +28,6 @@ struct rs_manifest_put {
 };
 /* Validates, checks every referenced blob and child manifest, stores durably, then moves the tag. *out_digest: what it
  * is stored under (SHA-256, or the algorithm of the reference's digest). RS_E_MANIFEST_INVALID,
- * RS_E_MANIFEST_BLOB_UNKNOWN, RS_E_DIGEST_INVALID. */
+ * RS_E_MANIFEST_TOO_BIG, RS_E_MANIFEST_BLOB_UNKNOWN, RS_E_DIGEST_INVALID. */
 rs_rc rs_manifest_put(struct rs_registry *registry, const struct rs_manifest_put *put, struct rs_digest *out_digest,
                       struct rs_err *err);

@@ -21,8 +21,8 @@ rs_rc rs_registry_new(const struct rs_registry_config *config, struct rs_storage
 void rs_registry_free(struct rs_registry **registry);
 struct rs_storage *rs_registry_storage(struct rs_registry *registry);
 
-/* Repositories in registry:2's order (component by component), after `last` (may be empty). The callback returns
- * false to stop. */
+/* Repositories in registry:2's order (component by component), after `last` (may be empty, and need not be a
+ * name). The callback returns false to stop. */
 typedef bool rs_registry_visit(void *ctx, rs_str name);
 rs_rc rs_catalog_list(struct rs_registry *registry, rs_str last, rs_registry_visit *visit, void *ctx,
                       struct rs_err *err);

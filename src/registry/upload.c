@@ -112,8 +112,17 @@ static rs_rc open_data(struct rs_upload *u, uint64_t *out_size, struct rs_err *e
     return RS_OK;
 }
 
-/* startedat is looked for again behind the lock: the upload may have ended between, and opening its data would have
- * made a nameless one. */
+/* Opening the data of an upload that has just ended makes them anew, without bytes and without a startedat. */
+static rs_rc check_not_ended(struct rs_upload *u, uint64_t size, struct rs_err *err)
+{
+    if (size > 0)
+        return RS_OK;
+    rs_rc rc = check_started(u->storage, repository_of(u), u->hash.uuid, err);
+    if (rc == RS_E_BLOB_UPLOAD_UNKNOWN)
+        remove_upload(u->storage, repository_of(u), u->hash.uuid);
+    return rc;
+}
+
 rs_rc rs_upload_open(struct rs_registry *registry, rs_str repository, rs_str uuid, enum rs_hash_alg alg,
                      struct rs_upload **out, struct rs_err *err)
 {
@@ -121,10 +130,7 @@ rs_rc rs_upload_open(struct rs_registry *registry, rs_str repository, rs_str uui
     RS_TRY(check_started(registry->storage, repository, uuid, err));
     RS_AUTO(auto_free) struct rs_upload *u = upload_new(registry, repository, uuid);
     RS_TRY(open_data(u, &size, err));
-    rs_rc rc = check_started(registry->storage, repository, uuid, err);
-    if (rc == RS_E_BLOB_UPLOAD_UNKNOWN && size == 0)
-        remove_upload(registry->storage, repository, uuid);
-    RS_TRY(rc);
+    RS_TRY(check_not_ended(u, size, err));
     RS_TRY(rs_upload_hash_open(&u->hash, alg, u->file, size, err));
     *out = rs_take(&u);
     return RS_OK;

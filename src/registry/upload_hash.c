@@ -13,7 +13,7 @@
 #include "base/mem.h"
 #include "registry/paths.h"
 
-#define READ_SIZE (256 * 1024)
+#define READ_SIZE (64 * 1024)
 
 /* Looks for the highest offset that is at most the limit. */
 struct newest {
@@ -89,16 +89,20 @@ static void restore(struct rs_upload_hash *h, enum rs_hash_alg alg, uint64_t siz
     }
 }
 
-static rs_rc read_on(struct rs_hash *hash, struct rs_storage_file *file, struct rs_err *err)
+/* Up to `size` bytes in all. */
+static rs_rc read_on(struct rs_hash *hash, struct rs_storage_file *file, uint64_t size, struct rs_err *err)
 {
+    if (hash->length >= size)
+        return RS_OK;
     RS_AUTO(rs_free_ptr) void *buf = rs_malloc(READ_SIZE);
-    for (;;) {
+    while (hash->length < size) {
         size_t n;
-        RS_TRY(rs_storage_append_read(file, hash->length, buf, READ_SIZE, &n, err));
+        RS_TRY(rs_storage_append_read(file, hash->length, buf, RS_MIN(READ_SIZE, size - hash->length), &n, err));
         if (n == 0)
-            return RS_OK;
+            return rs_err_set(err, RS_E_IO, "an upload has become shorter while it was read");
         rs_hash_update(hash, buf, n);
     }
+    return RS_OK;
 }
 
 rs_rc rs_upload_hash_open(struct rs_upload_hash *h, enum rs_hash_alg alg, struct rs_storage_file *file, uint64_t size,
@@ -110,7 +114,7 @@ rs_rc rs_upload_hash_open(struct rs_upload_hash *h, enum rs_hash_alg alg, struct
         RS_TRY(forget_states(h, err));
     else
         restore(h, alg, size);
-    return h->hash.length < size ? read_on(&h->hash, file, err) : RS_OK;
+    return read_on(&h->hash, file, size, err);
 }
 
 void rs_upload_hash_save(struct rs_upload_hash *h)
@@ -137,7 +141,7 @@ rs_rc rs_upload_hash_digest(const struct rs_upload_hash *h, enum rs_hash_alg alg
     struct rs_hash hash = h->hash; /* the running one may have to be suspended yet */
     if (hash.alg != alg) {
         rs_hash_init(&hash, alg);
-        RS_TRY(read_on(&hash, file, err));
+        RS_TRY(read_on(&hash, file, h->hash.length, err));
     }
     rs_hash_final(&hash, raw);
     rs_digest_from_raw(alg, raw, out);

@@ -143,6 +143,32 @@ static void test_links_are_looked_at_each_time(void **state)
     fixture_second_free(&g);
 }
 
+/* What is remembered of tags is bounded, and never taken for another tag's. */
+static void test_more_tags_than_are_remembered(void **state)
+{
+    struct fixture *f = *state;
+    enum { TAGS = 4000 };
+    struct rs_digest two[2];
+    two[0] = push_image(f, REPO, "first", "config 0", "layer");
+    two[1] = push_image(f, REPO, "second", "config 1", "layer");
+    for (int i = 0; i < TAGS; i++) {
+        char path[512];
+        snprintf(path, sizeof path, "repositories/" REPO "/_manifests/tags/t%d/current/link", i);
+        fixture_write_c(f, path, two[i * 7 % 11 % 2].text);
+    }
+    nanosleep(&(struct timespec){.tv_nsec = 50 * 1000000}, NULL);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < TAGS; i++) {
+            char tag[16];
+            const struct rs_manifest_doc *doc;
+            snprintf(tag, sizeof tag, "t%d", i);
+            assert_ok(f, try_get(f, REPO, tag, &doc));
+            assert_string_equal(doc->digest.text, two[i * 7 % 11 % 2].text);
+            rs_manifest_doc_unref(&doc);
+        }
+    }
+}
+
 static void test_by_digest(void **state)
 {
     struct fixture *f = *state;
@@ -425,6 +451,7 @@ int main(void)
         TEST(test_get),
         TEST(test_a_cached_one_needs_few_looks),
         TEST(test_links_are_looked_at_each_time),
+        TEST(test_more_tags_than_are_remembered),
         TEST(test_by_digest),
         TEST(test_blobs_must_be_there),
         TEST(test_sizes_must_be_right),
