@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The configuration: registry:2's config.yml, REGISTRY_* and ROADSTEAD_* variables and defaults, made into one typed,
+ * immutable snapshot. Every key stands in src/tbl/config.def; docs/CONFIGURATION.md explains them. A snapshot may be
+ * read by any thread; loading keeps no state. Every string is NUL-terminated and belongs to the snapshot.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/str.h"
+
+struct rs_config_list {
+    const char **items;
+    size_t count;
+};
+
+struct rs_config_header {
+    const char *name;
+    struct rs_config_list values;
+};
+
+struct rs_config_listen {
+    const char *net;     /* "tcp" or "unix" */
+    const char *address; /* as rs_http_listen takes it */
+};
+
+enum rs_config_net { RS_CONFIG_TCP, RS_CONFIG_UNIX };
+
+/* roadstead.log.access: where the event of a request goes. */
+enum rs_config_access {
+    RS_CONFIG_ACCESS_EVENT,    /* into the log */
+    RS_CONFIG_ACCESS_COMBINED, /* a line of the combined format on standard output */
+    RS_CONFIG_ACCESS_BOTH,
+    RS_CONFIG_ACCESS_NONE, /* also: log.accesslog.disabled */
+};
+
+struct rs_config_log {
+    enum rs_log_level level;
+    enum rs_log_format format;
+    const struct rs_log_field *fields; /* log.fields */
+    size_t field_count;
+    bool access_disabled; /* the key as it stands; `access` counts */
+    enum rs_config_access access;
+};
+
+struct rs_config_storage {
+    const char *root; /* storage.filesystem.rootdirectory */
+    bool delete_enabled;
+    bool redirect_disable;
+    bool read_only; /* storage.maintenance.readonly.enabled: writes answer 405 */
+};
+
+struct rs_config_http {
+    const struct rs_config_listen *listen; /* http.net and http.addr, then roadstead.http.listen; at least one */
+    size_t listen_count;
+    enum rs_config_net net; /* http.net and http.addr as they stand */
+    const char *addr;
+    const char *host;   /* "https://example.org" for Location headers, no slash at the end; "" if unset */
+    const char *prefix; /* "/part" without a slash at the end; "" if unset */
+    const char *secret; /* "" if unset. Never to be logged */
+    bool relative_urls;
+    const struct rs_config_header *headers; /* added to every reply */
+    size_t header_count;
+    int64_t drain_ms;            /* http.draintimeout; 0: unset */
+    struct rs_config_list extra; /* roadstead.http.listen as it stands */
+
+    /* roadstead.http.*: as in struct rs_http_config. */
+    uint64_t lanes; /* 0: one a core */
+    uint64_t max_connections;
+    uint64_t max_workers;
+    uint64_t reserved_workers;
+    uint64_t max_body_workers_per_address;
+    uint64_t max_head;
+    int64_t head_ms;
+    int64_t idle_ms;
+    int64_t queue_ms;
+    uint64_t min_rate; /* bytes/s; 0: none */
+    int64_t rate_ms;
+};
+
+struct rs_config {
+    struct rs_config_log log;
+    struct rs_config_storage storage;
+    struct rs_config_http http;
+    uint64_t catalog_max_entries; /* n above: 400 */
+    uint64_t tags_max_tags;       /* n above is lowered to it */
+    uint64_t manifest_cache;      /* bytes; 0: no cache */
+    const char *user;             /* to become after the listening; "" if unset */
+    struct rs_config_private *priv;
+};
+
+/* Told of everything that was found, errors and warnings, in the order of the file. place: "config.yml:12" or a
+ * variable's name; key is never empty. No text holds a secret. */
+typedef void rs_config_report(void *ctx, bool is_error, const char *place, const char *key, const char *text);
+
+/* path: NULL for the defaults (./data, 127.0.0.1:5000). environ: "NAME=value" strings, NULL-terminated; NULL: none.
+ * report may be NULL. With any error: RS_E_CONFIG (RS_E_NOT_FOUND, RS_E_IO if the file cannot be read), the first one's
+ * text in err, no snapshot. The caller frees *out. */
+rs_rc rs_config_load(const char *path, char *const *environ, rs_config_report *report, void *ctx,
+                     struct rs_config **out, struct rs_err *err);
+void rs_config_free(struct rs_config **config); /* wipes what it held */
+
+/* Appends the effective configuration as YAML that loads again, secrets masked. */
+void rs_config_print(const struct rs_config *config, struct rs_buf *out);
