@@ -13,45 +13,64 @@
 #define PIECE (2 * 1024 * 1024)
 #define INTERIM_MS 5000
 
-static const char *reason(int status)
+/* Ready-made, since every reply has one. */
+static rs_str status_line(int status)
 {
+#define LINE(code, text)                                                                                               \
+    {                                                                                                                  \
+        code,                                                                                                          \
+        {                                                                                                              \
+            "HTTP/1.1 " #code " " text "\r\n", sizeof("HTTP/1.1 " #code " " text "\r\n") - 1                           \
+        }                                                                                                              \
+    }
     static const struct {
         int status;
-        const char *text;
+        rs_str line;
     } known[] = {
-        {200, "OK"},
-        {201, "Created"},
-        {202, "Accepted"},
-        {204, "No Content"},
-        {206, "Partial Content"},
-        {301, "Moved Permanently"},
-        {304, "Not Modified"},
-        {307, "Temporary Redirect"},
-        {400, "Bad Request"},
-        {401, "Unauthorized"},
-        {403, "Forbidden"},
-        {404, "Not Found"},
-        {405, "Method Not Allowed"},
-        {408, "Request Timeout"},
-        {409, "Conflict"},
-        {411, "Length Required"},
-        {412, "Precondition Failed"},
-        {413, "Content Too Large"},
-        {414, "URI Too Long"},
-        {416, "Range Not Satisfiable"},
-        {417, "Expectation Failed"},
-        {429, "Too Many Requests"},
-        {431, "Request Header Fields Too Large"},
-        {500, "Internal Server Error"},
-        {501, "Not Implemented"},
-        {503, "Service Unavailable"},
-        {505, "HTTP Version Not Supported"},
-        {507, "Insufficient Storage"},
+        LINE(200, "OK"),
+        LINE(201, "Created"),
+        LINE(202, "Accepted"),
+        LINE(204, "No Content"),
+        LINE(206, "Partial Content"),
+        LINE(301, "Moved Permanently"),
+        LINE(304, "Not Modified"),
+        LINE(307, "Temporary Redirect"),
+        LINE(400, "Bad Request"),
+        LINE(401, "Unauthorized"),
+        LINE(403, "Forbidden"),
+        LINE(404, "Not Found"),
+        LINE(405, "Method Not Allowed"),
+        LINE(408, "Request Timeout"),
+        LINE(409, "Conflict"),
+        LINE(411, "Length Required"),
+        LINE(412, "Precondition Failed"),
+        LINE(413, "Content Too Large"),
+        LINE(414, "URI Too Long"),
+        LINE(416, "Range Not Satisfiable"),
+        LINE(417, "Expectation Failed"),
+        LINE(429, "Too Many Requests"),
+        LINE(431, "Request Header Fields Too Large"),
+        LINE(500, "Internal Server Error"),
+        LINE(501, "Not Implemented"),
+        LINE(503, "Service Unavailable"),
+        LINE(505, "HTTP Version Not Supported"),
+        LINE(507, "Insufficient Storage"),
     };
+#undef LINE
     for (size_t i = 0; i < RS_COUNT(known); i++)
         if (known[i].status == status)
-            return known[i].text;
-    return "Unknown";
+            return known[i].line;
+    RS_ASSERT(!"a status that has no line here");
+    return (rs_str){0};
+}
+
+static rs_str decimal(uint64_t n, char digits[20])
+{
+    size_t at = 20;
+    do
+        digits[--at] = (char)('0' + n % 10);
+    while ((n /= 10) > 0);
+    return (rs_str){digits + at, 20 - at};
 }
 
 static char *put(char *at, rs_str s)
@@ -79,22 +98,20 @@ void rs_send_begin(struct rs_conn *conn)
     struct rs_exchange *ex = conn->ex;
     struct rs_request *req = &ex->req;
     struct rs_reply *reply = &req->reply;
-    char date[RS_HTTP_DATE_SIZE], line[64], length[24];
+    char date[RS_HTTP_DATE_SIZE], digits[20];
     size_t size = 256;
     if (!has_content(reply->status))
         rs_source_release(&reply->body);
-    int n = snprintf(line, sizeof line, "HTTP/1.1 %d %s\r\n", reply->status, reason(reply->status));
-    int digits = snprintf(length, sizeof length, "%llu", (unsigned long long)reply->body.length);
     for (size_t i = 0; i < reply->header_count; i++)
         size += reply->headers[i].name.len + reply->headers[i].value.len + 4;
     ex->head = rs_arena_alloc(ex->arena, size);
-    char *at = put(ex->head, (rs_str){line, (size_t)n});
+    char *at = put(ex->head, status_line(reply->status));
     rs_http_date(rs_wall_s(), date);
-    at = put_line(at, RS_STR("Date"), rs_str_c(date));
+    at = put_line(at, RS_STR("Date"), (rs_str){date, RS_HTTP_DATE_SIZE - 1});
     for (size_t i = 0; i < reply->header_count; i++)
         at = put_line(at, reply->headers[i].name, reply->headers[i].value);
     if (has_content(reply->status))
-        at = put_line(at, RS_STR("Content-Length"), (rs_str){length, (size_t)digits});
+        at = put_line(at, RS_STR("Content-Length"), decimal(reply->body.length, digits));
     if (!ex->keep_alive)
         at = put_line(at, RS_STR("Connection"), RS_STR("close"));
     else if (req->minor == 0)
