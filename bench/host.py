@@ -36,6 +36,18 @@ def congestion(name):
             setting.write(before)
 
 
+def prefer(nice):
+    """Sets the priority of this program and all it starts. Where the kernel groups tasks by session, the priority of
+    the group is what counts between sessions, so we take a session of our own."""
+    if nice == 0:
+        return
+    os.nice(nice)
+    with contextlib.suppress(OSError):
+        os.setsid()
+    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as group:
+        group.write(str(nice))
+
+
 def _first_line(command):
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10)

@@ -34,6 +34,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="one short round: shows that the bench works, not how fast we are")
     parser.add_argument("--congestion", default="cubic", help="TCP congestion control for all servers (set when we may)")
+    parser.add_argument("--nice", type=int, default=0, help="priority of all servers and clients; negative against a busy machine")
     parser.add_argument("--output", help="where the page goes; default bench/RESULTS.md for a whole run, else nowhere")
     parser.add_argument("--clients", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--roadstead", default="", help=argparse.SUPPRESS)
@@ -96,6 +97,7 @@ def measure(given, bench, wanted):
     facts += [
         ("TCP congestion control", f"{congestion}, for all"),
         ("rounds", f"{given.rounds}{', a quick run: not to be taken for a measurement' if given.quick else ''}"),
+        ("priority", f"nice {os.nice(0)}, for all"),
         ("the run", f"{seconds:.0f} s; other programs used {others / seconds / os.cpu_count():.0%} of the machine meanwhile"),
     ]
     return page.write(facts, ROWS, results)
@@ -104,6 +106,7 @@ def measure(given, bench, wanted):
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what must be restored is restored
     given = arguments()
+    host.prefer(given.nice)
     binaries = find_programs(given.roadstead)
     if "roadstead" not in binaries:
         print(f"script/bench: {given.roadstead or 'roadstead'} is not there; its figures will be missing", file=sys.stderr)
