@@ -173,7 +173,6 @@ rs_rc fs_append_read(struct rs_storage_file *base, uint64_t offset, void *buf, s
 static rs_rc sync_data(struct fs_file *file, struct rs_err *err)
 {
     struct fs *fs = fs_of(file);
-    RS_TRY(check_lost(file, err));
     int errnum = fs_fsync(fs, file->fd);
     if (errnum == 0)
         return RS_OK;
@@ -196,33 +195,49 @@ static int move_new(struct fs *fs, const char *from, const char *to)
     return 0;
 }
 
-/* Something lies at the destination. *out_done stays false if it is gone by now. */
-static rs_rc meet_existing(struct fs_file *file, const char *path, struct rs_storage_batch *batch, bool *out_done,
-                           struct rs_err *err)
+/* The file is at its new place. */
+static void note_moved(struct fs_file *file, const char *path, struct rs_storage_batch *batch)
+{
+    struct fs_identity identity = {0};
+    fs_identify(file->fd, &identity);
+    rs_storage_batch_add(batch, fs_parent(path), identity.fingerprint);
+}
+
+/* If the destination holds as many bytes, it stays and ours goes; our bytes need no sync then. Whoever put it there may
+ * still be syncing it, so it goes into our batch. *out_same stays false if there is nothing, or not the same. */
+static rs_rc keep_same(struct fs_file *file, const char *path, struct rs_storage_batch *batch, bool *out_same,
+                       struct rs_err *err)
 {
     struct fs *fs = fs_of(file);
     struct stat st;
     if (fstatat(fs->root, fs_relative(path), &st, 0) != 0)
-        return errno == ENOENT ? RS_OK : rs_err_sys(err, errno, "cannot look at %s", path);
+        return errno == ENOENT || errno == ENOTDIR ? RS_OK : rs_err_sys(err, errno, "cannot look at %s", path);
     if (!S_ISREG(st.st_mode))
         return rs_err_set(err, RS_E_CORRUPT, "%s is no file, though a blob belongs there", path);
-    if ((uint64_t)st.st_size != file->size) {
-        /* Torn by a crash under somebody who does not sync before renaming. Ours is whole and durable. */
-        if (renameat(fs->root, fs_relative(file->path), fs->root, fs_relative(path)) != 0)
-            return rs_err_sys(err, errno, "cannot replace %s", path);
-        struct fs_identity identity = {0};
-        fs_identify(file->fd, &identity);
-        rs_storage_batch_add(batch, fs_parent(path), identity.fingerprint);
-        *out_done = true;
+    if ((uint64_t)st.st_size != file->size)
         return RS_OK;
-    }
-    /* Whoever put it there may still be syncing it. */
     rs_rc rc = batch != NULL ? fs_keep(&fs->storage, path, batch, err) : RS_OK;
-    if (rc == RS_E_NOT_FOUND)
+    if (rc == RS_E_NOT_FOUND) /* removed meanwhile */
         return RS_OK;
     RS_TRY(rc);
     unlinkat(fs->root, fs_relative(file->path), 0);
-    *out_done = true;
+    *out_same = true;
+    return RS_OK;
+}
+
+/* Something lies at the destination. */
+static rs_rc meet_existing(struct fs_file *file, const char *path, struct rs_storage_batch *batch, struct rs_err *err)
+{
+    struct fs *fs = fs_of(file);
+    bool same = false;
+    RS_TRY(keep_same(file, path, batch, &same, err));
+    if (same)
+        return RS_OK;
+    /* Of another length: torn by a crash under somebody who does not sync before renaming. Ours is whole and durable.
+     */
+    if (renameat(fs->root, fs_relative(file->path), fs->root, fs_relative(path)) != 0)
+        return fs_err_place(err, errno, path);
+    note_moved(file, path, batch);
     return RS_OK;
 }
 
@@ -236,7 +251,8 @@ static rs_rc try_publish(struct fs_file *file, const char *path, struct rs_stora
     case 0:
         break;
     case EEXIST:
-        return meet_existing(file, path, batch, out_done, err);
+        *out_done = true;
+        return meet_existing(file, path, batch, err);
     case ENOENT:
         if (fstatat(fs->root, fs_relative(file->path), &st, 0) != 0)
             return rs_err_sys(err, errno, "%s is gone", file->path);
@@ -244,9 +260,7 @@ static rs_rc try_publish(struct fs_file *file, const char *path, struct rs_stora
     default:
         return rs_err_sys(err, errno, "cannot move %s to %s", file->path, path);
     }
-    struct fs_identity identity = {0};
-    fs_identify(file->fd, &identity);
-    rs_storage_batch_add(batch, fs_parent(path), identity.fingerprint);
+    note_moved(file, path, batch);
     *out_done = true;
     return RS_OK;
 }
@@ -255,8 +269,12 @@ rs_rc fs_publish(struct rs_storage_file *base, const char *path, struct rs_stora
 {
     struct fs_file *file = (struct fs_file *)base;
     RS_TRY(rs_storage_batch_room(base->storage, batch, err));
-    RS_TRY(sync_data(file, err));
+    RS_TRY(check_lost(file, err));
     bool done = false;
+    RS_TRY(keep_same(file, path, batch, &done, err));
+    if (done)
+        return RS_OK;
+    RS_TRY(sync_data(file, err));
     for (int attempt = 0; attempt < ATTEMPTS && !done; attempt++)
         RS_TRY(try_publish(file, path, batch, &done, err));
     if (!done)

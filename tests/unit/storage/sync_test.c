@@ -326,6 +326,18 @@ static void test_publish_onto_what_another_has_not_synced(void **state)
     assert_int_equal(times_synced(t, "/"), 1);
 }
 
+static void test_publish_of_what_is_there_syncs_nothing(void **state)
+{
+    struct temp *t = *state;
+    for (int i = 0; i < 2; i++) {
+        struct rs_storage_file *file = temp_grow(t, "/up/data", "content");
+        assert_int_equal(rs_storage_publish(&file, "/blob/data", &t->batch, &t->err), RS_OK);
+        temp_sync(t);
+        assert_int_equal(record_count, 3);
+        assert_false(temp_exists(t, "/up/data"));
+    }
+}
+
 /* --- failure --- */
 
 static void test_a_failed_sync_makes_nothing_known(void **state)
@@ -486,6 +498,7 @@ int main(void)
         T(test_keep_between_put_and_sync_of_another),
         T(test_keep_sees_that_a_file_changed),
         T(test_publish_onto_what_another_has_not_synced),
+        T(test_publish_of_what_is_there_syncs_nothing),
         T(test_a_failed_sync_makes_nothing_known),
         T(test_a_full_batch_that_cannot_be_synced_writes_nothing),
         T(test_syncs_are_shared_and_none_comes_too_early),
