@@ -28,8 +28,8 @@ static rs_rc open_upload(struct fixture *f, const char *uuid, enum rs_hash_alg a
 
 static const char *in_upload(const char *uuid, const char *rest)
 {
-    static char path[512];
-    snprintf(path, sizeof path, "repositories/" REPO "/_uploads/%s%s", uuid, rest);
+    static char path[1024];
+    snprintf(path, sizeof path, "repositories/" REPO "/_uploads/%.64s%.512s", uuid, rest);
     return path;
 }
 
