@@ -284,51 +284,66 @@ static bool is_kubernetes(const struct name *n)
     return false;
 }
 
-static void apply_variable(struct config_load *l, const char *variable)
+/* A misspelt limit protects nothing. But scripts and Kubernetes have variables of our name as well. */
+static bool is_misspelt(const struct name *n, const struct config_key *section)
 {
-    rs_str whole;
-    rs_str value;
-    rs_str prefix = RS_STR("REGISTRY_");
-    struct name n = {.arena = l->arena};
-    rs_str_cut(rs_str_c(variable), '=', &whole, &value);
-    bool ours = !rs_str_starts(whole, prefix);
-    if (rs_str_eq_c(whole, "REGISTRY_CONFIGURATION_PATH"))
-        return;
-    if (ours)
-        prefix = RS_STR("ROADSTEAD_");
+    const struct config_key *key = NULL;
+    while (section != NULL && n->part_count > 1 && !is_kubernetes(n) && (key = config_key_next(section, key)) != NULL)
+        if (key->type == KEY_SECTION && matches(n->parts[0], config_key_name(key)))
+            return true;
+    return false;
+}
+
+static const char *shown_name(struct config_load *l, rs_str name)
+{
     struct rs_buf shown;
     rs_buf_init(&shown, 256);
-    rs_yaml_show_key(&shown, whole);
-    const char *origin = rs_arena_z(l->arena, rs_buf_str(&shown));
+    rs_yaml_show_key(&shown, name);
+    const char *z = rs_arena_z(l->arena, rs_buf_str(&shown));
     rs_buf_release(&shown);
-    bool known = split(&n, rs_str_from(whole, prefix.len));
+    return z;
+}
+
+static void apply_variable(struct config_load *l, const char *variable)
+{
+    rs_str name;
+    rs_str value;
+    struct name n = {.arena = l->arena};
+    rs_str_cut(rs_str_c(variable), '=', &name, &value);
+    bool ours = rs_str_starts(name, RS_STR("ROADSTEAD_"));
     const struct config_key *section = ours ? config_key_find("roadstead") : NULL;
+    if (rs_str_eq_c(name, "REGISTRY_CONFIGURATION_PATH") || rs_str_starts(name, RS_STR("ROADSTEAD_TEST_")))
+        return; /* not the configuration's */
+    const char *origin = shown_name(l, name);
+    bool known = split(&n, rs_str_from(name, ours ? strlen("ROADSTEAD_") : strlen("REGISTRY_")));
     if (known && ours)
         push(&n, (struct step){.key = RS_STR("roadstead"), .schema = section});
     if (known && resolve_child(&n, section, 0))
         apply_value(l, &n, origin, value);
     else
-        config_problem_at(l, ours && !is_kubernetes(&n), origin, 0, "variable", "is not known and has no effect");
+        config_problem_at(l, is_misspelt(&n, section), origin, 0, "variable", "is not known and has no effect");
 }
 
 /* Byte order, but for numbers: CLIENTCAS_2 comes before CLIENTCAS_10. */
 static int compare_names(const char *a, const char *b)
 {
-    while (*a != '\0' && *a != '=' && *a == *b && (*a < '0' || *a > '9')) {
-        a++;
-        b++;
+    static const char digits[] = "0123456789";
+    for (;;) {
+        size_t na = strspn(a, digits);
+        size_t nb = strspn(b, digits);
+        if (na > 0 && nb > 0) {
+            int order = na != nb ? (na < nb ? -1 : 1) : strncmp(a, b, na);
+            if (order != 0)
+                return order;
+            a += na;
+            b += nb;
+        } else if (*a == *b && *a != '=' && *a != '\0') {
+            a++;
+            b++;
+        } else {
+            return (*a == '=' ? 0 : (unsigned char)*a) - (*b == '=' ? 0 : (unsigned char)*b);
+        }
     }
-    size_t na = strspn(a, "0123456789");
-    size_t nb = strspn(b, "0123456789");
-    if (na == 0 || nb == 0) {
-        int ca = *a == '=' ? 0 : (unsigned char)*a;
-        int cb = *b == '=' ? 0 : (unsigned char)*b;
-        return ca - cb;
-    }
-    if (na != nb)
-        return na < nb ? -1 : 1;
-    int order = strncmp(a, b, na);
-    return order != 0 ? order : compare_names(a + na, b + nb);
 }
 
 static int compare_variables(const void *a, const void *b)

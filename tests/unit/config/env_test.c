@@ -254,7 +254,11 @@ static void our_unknown_variables(void **state)
 {
     static const struct told_case cases[] = {
         {GOOD, "ROADSTEAD_HTTP_MAXCONNECTIONS=1", "E ROADSTEAD_HTTP_MAXCONNECTIONS variable\n"},
-        {GOOD, "ROADSTEAD_=1", "E ROADSTEAD_ variable\n"},
+        {GOOD, "ROADSTEAD_LOG_ACESS=none", "E ROADSTEAD_LOG_ACESS variable\n"},
+        {GOOD, "ROADSTEAD_HTTP_SERVICE_PORT=80", "W ROADSTEAD_HTTP_SERVICE_PORT variable\n"},
+        {GOOD, "ROADSTEAD_=1", "W ROADSTEAD_ variable\n"},
+        {GOOD, "ROADSTEAD_COLOUR=red", "W ROADSTEAD_COLOUR variable\n"},
+        {GOOD, "ROADSTEAD_TEST_FAULTS=x", ""},
         {GOOD, "ROADSTEAD_PORT=tcp://10.0.0.1:5000", "W ROADSTEAD_PORT variable\n"},
         {GOOD, "ROADSTEAD_PORT_5000_TCP_PROTO=tcp", "W ROADSTEAD_PORT_5000_TCP_PROTO variable\n"},
         {GOOD, "ROADSTEAD_WEB_SERVICE_HOST=x", "W ROADSTEAD_WEB_SERVICE_HOST variable\n"},
