@@ -55,6 +55,11 @@ static enum rs_chunk_state trailer_start(struct rs_chunk *chunk, unsigned char c
     return text_byte(chunk, c, RS_CHUNK_END_LF);
 }
 
+static enum rs_chunk_state expect(unsigned char c, char wanted, enum rs_chunk_state next)
+{
+    return c == (unsigned char)wanted ? next : RS_CHUNK_BAD;
+}
+
 /* The state after one byte outside of DATA. */
 static enum rs_chunk_state step(struct rs_chunk *chunk, unsigned char c)
 {
@@ -66,17 +71,17 @@ static enum rs_chunk_state step(struct rs_chunk *chunk, unsigned char c)
     case RS_CHUNK_SIZE_LF:
         return c == '\n' ? size_end(chunk) : RS_CHUNK_BAD;
     case RS_CHUNK_DATA_CR:
-        return c == '\r' ? RS_CHUNK_DATA_LF : RS_CHUNK_BAD;
+        return expect(c, '\r', RS_CHUNK_DATA_LF);
     case RS_CHUNK_DATA_LF:
-        return c == '\n' ? RS_CHUNK_SIZE : RS_CHUNK_BAD;
+        return expect(c, '\n', RS_CHUNK_SIZE);
     case RS_CHUNK_TRAILER_START:
         return trailer_start(chunk, c);
     case RS_CHUNK_TRAILER:
         return text_byte(chunk, c, RS_CHUNK_TRAILER_LF);
     case RS_CHUNK_TRAILER_LF:
-        return c == '\n' ? RS_CHUNK_TRAILER_START : RS_CHUNK_BAD;
+        return expect(c, '\n', RS_CHUNK_TRAILER_START);
     case RS_CHUNK_END_LF:
-        return c == '\n' ? RS_CHUNK_DONE : RS_CHUNK_BAD;
+        return expect(c, '\n', RS_CHUNK_DONE);
     case RS_CHUNK_DATA:
     case RS_CHUNK_DONE:
     case RS_CHUNK_BAD:

@@ -18,7 +18,7 @@ enum next { GO, PARK, YIELD, GONE };
 
 static void name_peer(struct rs_conn *conn)
 {
-    struct sockaddr_storage peer;
+    struct sockaddr_storage peer = {0};
     socklen_t len = sizeof peer;
     char text[INET6_ADDRSTRLEN];
     snprintf(conn->remote, sizeof conn->remote, "unix");

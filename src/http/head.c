@@ -6,16 +6,18 @@
 /* Classes of bytes. */
 enum { TOKEN = 1, VALUE = 2, TARGET = 4 };
 
-/* VALUE: visible ASCII, space, tab and obs-text; TARGET: visible ASCII without '#'. */
+/* VALUE: visible ASCII, space, tab and obs-text; TARGET: visible ASCII without '#'; TOKEN: visible ASCII without the
+ * separators of RFC 9110 5.6.2. */
 static unsigned byte_class(unsigned char c)
 {
+    static const char separators[] = "\"(),/:;<=>?@[\\]{}";
+    bool visible = c > 0x20 && c < 0x7f;
     unsigned class = 0;
-    if (c == '\t' || c == ' ' || c >= 0x80 || (c > 0x20 && c < 0x7f))
+    if (visible || c == '\t' || c == ' ' || c >= 0x80)
         class |= VALUE;
-    if (c > 0x20 && c < 0x7f && c != '#')
+    if (visible && c != '#')
         class |= TARGET;
-    if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-        (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL))
+    if (visible && strchr(separators, c) == NULL)
         class |= TOKEN;
     return class;
 }

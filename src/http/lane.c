@@ -196,7 +196,8 @@ static bool next_batch(struct rs_worker *worker, struct rs_lane *lane)
         return false;
     if (!look(worker, lane, now, false))
         return false;
-    if (atomic_load_explicit(&server->draining, memory_order_relaxed) && atomic_load(&lane->connections) == 0) {
+    /* As long as one lane listens, it may still give this one a connection. */
+    if (lane->swept && atomic_load(&lane->connections) == 0 && rs_lanes_deaf(server)) {
         worker->lane = NULL;
         atomic_store(&lane->ended, true);
         return false;

@@ -123,6 +123,8 @@ void rs_lane_release(struct rs_lane *lane);
 /* Holds the lane until it is taken or ends. */
 void rs_lane_run(struct rs_worker *worker, struct rs_lane *lane);
 void rs_lane_wake(struct rs_lane *lane);
+/* No lane accepts connections any more (server.c). */
+bool rs_lanes_deaf(const struct rs_http_server *server);
 
 /* listen.c */
 void rs_listen_accept(struct rs_worker *worker, struct rs_lane *lane, struct rs_listener *listener);

@@ -30,7 +30,8 @@ static void name_listener(struct rs_listener *listener)
     }
 }
 
-static rs_rc add_listener(struct rs_http_server *server, int fd, char *unlink_path, struct rs_err *err)
+/* unlink_path: of a unix socket, to be removed at the end; or NULL. */
+static rs_rc add_listener(struct rs_http_server *server, int fd, const char *unlink_path, struct rs_err *err)
 {
     if (server->listener_count == RS_LISTENERS_MAX)
         return rs_err_set(err, RS_E_CONFIG, "more than %d addresses to listen on", RS_LISTENERS_MAX);
@@ -39,7 +40,8 @@ static rs_rc add_listener(struct rs_http_server *server, int fd, char *unlink_pa
     if (listen(fd, BACKLOG) != 0)
         return rs_err_sys(err, errno, "cannot listen");
     struct rs_listener *listener = &server->listeners[server->listener_count++];
-    *listener = (struct rs_listener){.kind = RS_POLL_LISTENER, .fd = fd, .unlink = unlink_path};
+    *listener = (struct rs_listener){.kind = RS_POLL_LISTENER, .fd = fd};
+    listener->unlink = unlink_path != NULL ? rs_strdup(unlink_path) : NULL;
     name_listener(listener);
     return RS_OK;
 }
@@ -72,13 +74,9 @@ static rs_rc listen_unix(struct rs_http_server *server, const char *path, struct
         unlink(path);
     if (bind(fd, (struct sockaddr *)&un, sizeof un) != 0)
         return rs_err_sys(err, errno, "cannot listen on %s", path);
-    char *unlink_path = rs_strdup(path);
-    rs_rc rc = add_listener(server, fd, unlink_path, err);
-    if (rc == RS_OK)
-        rs_fd_take(&fd);
-    else
-        free(unlink_path);
-    return rc;
+    RS_TRY(add_listener(server, fd, path, err));
+    rs_fd_take(&fd);
+    return RS_OK;
 }
 
 static rs_rc bind_tcp(const struct addrinfo *info, const char *address, int *out_fd, struct rs_err *err)

@@ -97,7 +97,7 @@ static void wake_lanes(struct rs_http_server *server)
         rs_lane_wake(&server->lanes[i]);
 }
 
-static bool all_deaf(const struct rs_http_server *server)
+bool rs_lanes_deaf(const struct rs_http_server *server)
 {
     for (unsigned i = 0; i < server->lane_count; i++)
         if (!atomic_load(&server->lanes[i].deaf))
@@ -139,7 +139,7 @@ void rs_http_drain(struct rs_http_server *server)
     while (!all_ended(server)) {
         int64_t now = rs_mono_ms();
         /* A lane's thread may still be about to accept: the sockets go when no lane listens any more. */
-        if (listening && all_deaf(server)) {
+        if (listening && rs_lanes_deaf(server)) {
             close_listeners(server);
             listening = false;
         }
