@@ -161,7 +161,8 @@ static enum rs_sent send_memory(struct rs_conn *conn)
         if (n < 0)
             return failed();
         size_t of_body = (size_t)n > iov[0].iov_len ? (size_t)n - iov[0].iov_len : 0;
-        body->memory += of_body;
+        if (of_body > 0)
+            body->memory += of_body;
         book(ex, (size_t)n);
         if (body->length == 0 || file)
             if (ex->head_sent == ex->head_len)
