@@ -66,23 +66,41 @@ static rs_rc load(struct rs_registry *registry, const struct rs_digest *digest, 
     return RS_OK;
 }
 
-/* With everything in memory: two stats for a tag, one for a digest. */
+static rs_rc check_revision(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
+                            struct rs_err *err)
+{
+    struct rs_path path;
+    struct rs_digest target;
+    rs_path_revision_link(&path, repository, digest);
+    return unknown(rs_link_follow(registry->storage, path.z, digest, &target, err), repository, digest, err);
+}
+
+/* The digest that a reference names, and that the repository has. */
+static rs_rc resolve(struct rs_registry *registry, rs_str repository, const struct rs_reference *reference,
+                     struct rs_digest *out, struct rs_err *err)
+{
+    bool seen;
+    if (reference->is_digest) {
+        *out = reference->digest;
+        return check_revision(registry, repository, out, err);
+    }
+    RS_TRY(rs_tag_resolve(registry, repository, reference->tag, out, &seen, err));
+    if (seen)
+        return RS_OK;
+    RS_TRY(check_revision(registry, repository, out, err));
+    rs_tag_saw_revision(registry, repository, reference->tag, out);
+    return RS_OK;
+}
+
+/* With everything in memory: one stat. */
 rs_rc rs_manifest_get(struct rs_registry *registry, rs_str repository, const struct rs_reference *reference,
                       const struct rs_manifest_doc **out, struct rs_err *err)
 {
-    struct rs_path path;
-    struct rs_digest digest, target;
-    if (reference->is_digest)
-        digest = reference->digest;
-    else
-        RS_TRY(rs_tag_resolve(registry, repository, reference->tag, &digest, err));
-    rs_path_revision_link(&path, repository, &digest);
-    rs_rc rc = rs_link_follow(registry->storage, path.z, &digest, &target, err);
-    if (rc != RS_OK)
-        return unknown(rc, repository, &digest, err);
+    struct rs_digest digest;
+    RS_TRY(resolve(registry, repository, reference, &digest, err));
     const struct rs_manifest_doc *doc = rs_manifest_cache_find(registry->manifests, &digest);
     if (doc == NULL) {
-        rc = load(registry, &digest, &doc, err);
+        rs_rc rc = load(registry, &digest, &doc, err);
         if (rc != RS_OK)
             return unknown(rc, repository, &digest, err);
     }

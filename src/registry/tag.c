@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "registry/tag.h"
 
+#include "base/clock.h"
 #include "base/lock.h"
 #include "base/mem.h"
 #include "registry/link.h"
@@ -9,9 +10,11 @@
 
 #define SLOTS 2048 /* a power of two; an entry is some 300 bytes */
 #define LOCKS 16
+#define SEEN_MS 1000 /* how long a revision that was seen is taken to exist while its tag does */
 
 struct entry {
     uint64_t stamp;
+    int64_t revision_ms; /* when the revision was last seen; 0: never */
     struct rs_digest digest;
     size_t path_len;
     char path[];
@@ -57,14 +60,23 @@ static size_t slot_of(const struct rs_path *path)
     return (h ^ h >> 29) % SLOTS;
 }
 
-static bool cache_find(struct rs_tag_cache *cache, const struct rs_path *path, uint64_t stamp, struct rs_digest *out)
+static bool is_of(const struct entry *e, const struct rs_path *path)
+{
+    return e != NULL && e->path_len == path->len && memcmp(e->path, path->z, path->len) == 0;
+}
+
+static bool cache_find(struct rs_tag_cache *cache, const struct rs_path *path, uint64_t stamp, struct rs_digest *out,
+                       bool *out_seen)
 {
     size_t slot = slot_of(path);
+    int64_t now = rs_mono_ms();
     rs_mutex_lock(&cache->locks[slot % LOCKS]);
     const struct entry *e = cache->slots[slot];
-    bool found = e != NULL && e->stamp == stamp && e->path_len == path->len && memcmp(e->path, path->z, path->len) == 0;
-    if (found)
+    bool found = is_of(e, path) && e->stamp == stamp;
+    if (found) {
         *out = e->digest;
+        *out_seen = e->revision_ms != 0 && now - e->revision_ms < SEEN_MS;
+    }
     rs_mutex_unlock(&cache->locks[slot % LOCKS]);
     return found;
 }
@@ -74,6 +86,7 @@ static void cache_store(struct rs_tag_cache *cache, const struct rs_path *path, 
 {
     struct entry *e = rs_malloc(sizeof *e + path->len);
     e->stamp = stamp;
+    e->revision_ms = 0;
     e->digest = *digest;
     e->path_len = path->len;
     memcpy(e->path, path->z, path->len);
@@ -95,16 +108,17 @@ static rs_rc tag_unknown(rs_rc rc, rs_str repository, rs_str tag, struct rs_err 
 
 /* The stamp is taken before the link is read. If the tag moves in between, an old stamp is kept with a new digest:
  * that stamp never comes again, so the entry is never believed. */
-rs_rc rs_tag_resolve(struct rs_registry *registry, rs_str repository, rs_str tag, struct rs_digest *out,
+rs_rc rs_tag_resolve(struct rs_registry *registry, rs_str repository, rs_str tag, struct rs_digest *out, bool *out_seen,
                      struct rs_err *err)
 {
     struct rs_path path;
     struct rs_storage_stat st;
+    *out_seen = false;
     rs_path_tag_current(&path, repository, tag);
     rs_rc rc = rs_storage_stat(registry->storage, path.z, &st, err);
     if (rc != RS_OK)
         return tag_unknown(rc, repository, tag, err);
-    if (st.stamp != 0 && cache_find(registry->tags, &path, st.stamp, out))
+    if (st.stamp != 0 && cache_find(registry->tags, &path, st.stamp, out, out_seen))
         return RS_OK;
     rc = rs_link_read(registry->storage, path.z, out, err);
     if (rc != RS_OK)
@@ -112,6 +126,20 @@ rs_rc rs_tag_resolve(struct rs_registry *registry, rs_str repository, rs_str tag
     if (st.stamp != 0)
         cache_store(registry->tags, &path, st.stamp, out);
     return RS_OK;
+}
+
+void rs_tag_saw_revision(struct rs_registry *registry, rs_str repository, rs_str tag, const struct rs_digest *digest)
+{
+    struct rs_path path;
+    struct rs_tag_cache *cache = registry->tags;
+    rs_path_tag_current(&path, repository, tag);
+    size_t slot = slot_of(&path);
+    int64_t now = rs_mono_ms();
+    rs_mutex_lock(&cache->locks[slot % LOCKS]);
+    struct entry *e = cache->slots[slot];
+    if (is_of(e, &path) && rs_digest_eq(&e->digest, digest))
+        e->revision_ms = now;
+    rs_mutex_unlock(&cache->locks[slot % LOCKS]);
 }
 
 rs_rc rs_tag_move(struct rs_registry *registry, rs_str repository, rs_str tag, const struct rs_digest *digest,

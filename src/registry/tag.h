@@ -13,9 +13,13 @@ struct rs_tag_cache;
 struct rs_tag_cache *rs_tag_cache_new(void);
 void rs_tag_cache_free(struct rs_tag_cache **cache);
 
-/* RS_E_MANIFEST_UNKNOWN if there is no such tag; RS_E_CORRUPT. */
-rs_rc rs_tag_resolve(struct rs_registry *registry, rs_str repository, rs_str tag, struct rs_digest *out,
+/* Looks at the tag's link. *out_seen: the revision that it points to was seen to exist within the last second
+ * (rs_tag_saw_revision), and need not be looked for again: whoever removes a revision removes its tags, so that the
+ * look at the tag is what counts. RS_E_MANIFEST_UNKNOWN if there is no such tag; RS_E_CORRUPT. */
+rs_rc rs_tag_resolve(struct rs_registry *registry, rs_str repository, rs_str tag, struct rs_digest *out, bool *out_seen,
                      struct rs_err *err);
+/* The revision behind the tag, as rs_tag_resolve gave it, exists now. */
+void rs_tag_saw_revision(struct rs_registry *registry, rs_str repository, rs_str tag, const struct rs_digest *digest);
 /* Points it to a manifest whose revision is durable already; durable itself on return. */
 rs_rc rs_tag_move(struct rs_registry *registry, rs_str repository, rs_str tag, const struct rs_digest *digest,
                   struct rs_err *err);
