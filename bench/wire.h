@@ -46,6 +46,7 @@ void wire_fill(void *data, size_t len, uint64_t seed);
 uint64_t wire_seed(void); /* differs in each call, from the kernel */
 void wire_sha256(const void *data, size_t len, char out_hex[WIRE_HEX_SIZE]);
 
-/* An upload as docker does it: POST answers where to go; `upload_target` is that path, `?` or `&` included. */
+/* An upload as docker does it: the POST answers where to go on, the last PUT names the digest and, with `body` > 0, is
+ * followed by that many bytes from the caller. */
 void wire_upload_start(struct wire *wire, const char *repository, struct wire_reply *out);
 void wire_upload_finish_head(struct wire *wire, const char *location, const char *hex, size_t body);
