@@ -59,15 +59,12 @@ def session_work():
 @contextlib.contextmanager
 def managed(make):
     """A maker of servers, and their end: each must stop with 0 and without a sanitizer's report."""
-    made = []
+    def remember(ends, server):
+        ends.callback(server.stop)
+        return server
 
-    def make_and_remember(**kwargs):
-        made.append(make(**kwargs))
-        return made[-1]
-
-    yield make_and_remember
-    for server in made:
-        server.stop()
+    with contextlib.ExitStack() as ends:  # every one is ended, whatever the others do
+        yield lambda **kwargs: remember(ends, make(**kwargs))
 
 
 @pytest.fixture

@@ -129,5 +129,3 @@ def write_dir(made, directory):
 
 def random_bytes(seed, size):
     return random.Random(f"bytes {seed}").randbytes(size)
-
-

@@ -99,16 +99,16 @@ class Server:
 
     def wait_ended(self, status=0):
         """It ends by itself, or was told to; checks how."""
-        found = self.daemon.wait()
-        self.daemon.assert_no_sanitizer_report()
-        assert found == status, f"{self.name} ended with {found}\n{self.daemon.output()}"
-        self.daemon = None
+        daemon, self.daemon = self.daemon, None
+        found = daemon.wait()
+        daemon.assert_no_sanitizer_report()
+        assert found == status, f"{self.name} ended with {found}\n{daemon.output()}"
 
     def kill(self):
         """As a crash: kill -9."""
-        self.daemon.kill()
-        self.daemon.assert_no_sanitizer_report()
-        self.daemon = None
+        daemon, self.daemon = self.daemon, None
+        daemon.kill()
+        daemon.assert_no_sanitizer_report()
 
     def restart(self):
         self.stop()
