@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
@@ -24,17 +25,26 @@ void rs_body_begin(struct rs_conn *conn)
     rs_chunk_init(&ex->chunk);
 }
 
+/* What the socket holds of a reply. It takes some MiB at once and then nothing until much of it is gone: only what the
+ * peer has taken out of it tells how fast the peer is. */
+static uint64_t unread(const struct rs_conn *conn)
+{
+    int bytes = 0;
+    return conn->phase == RS_PHASE_SEND && ioctl(conn->fd, TIOCOUTQ, &bytes) == 0 ? (uint64_t)RS_MAX(bytes, 0) : 0;
+}
+
 bool rs_rate_too_slow(struct rs_conn *conn, int64_t now_ms)
 {
     const struct rs_http_config *config = &conn->server->config;
     struct rs_exchange *ex = conn->ex;
-    if (ex->window_ms == 0)
-        ex->window_ms = now_ms;
-    if (config->min_rate == 0 || now_ms - ex->window_ms < config->rate_ms)
+    int64_t passed = now_ms - ex->window_ms;
+    if (config->min_rate == 0 || (ex->window_ms != 0 && passed < config->rate_ms))
         return false;
-    bool slow = ex->window_bytes < config->min_rate * (uint64_t)(now_ms - ex->window_ms) / 1000;
+    uint64_t held = unread(conn), moved = ex->window_bytes + ex->window_unread;
+    bool slow = ex->window_ms != 0 && moved < held + config->min_rate * (uint64_t)passed / 1000;
     ex->window_ms = now_ms;
     ex->window_bytes = 0;
+    ex->window_unread = held;
     return slow;
 }
 
@@ -186,13 +196,13 @@ static void skip_counted(struct rs_conn *conn, bool wait)
             return;
 }
 
-bool rs_body_finish(struct rs_conn *conn, bool worker)
+bool rs_body_finish(struct rs_conn *conn)
 {
     struct rs_exchange *ex = conn->ex;
     /* A client that still waits for leave to send may send or not: where its next request begins is unknown. */
     bool follows = !ex->body_broken && !ex->continue_due;
     if (follows && ex->req.content_length >= 0)
-        skip_counted(conn, worker && ex->body_left <= DRAIN_MAX);
+        skip_counted(conn, ex->counted && ex->body_left <= DRAIN_MAX); /* others wait without a place, not so threads */
     set_low_water(conn, false);
     return follows && ex->body_done;
 }

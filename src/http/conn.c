@@ -13,6 +13,7 @@
 #define LINGER_MAX (1024 * 1024) /* bytes thrown away after the last reply */
 #define PIPELINE_SHARE 32        /* requests of one connection in a row, while others wait */
 #define SAVED_MAX (RS_IO_BUFFER + 64 * 1024)
+#define EMPTY_LINES_MAX 8 /* before a request line */
 
 enum next { GO, PARK, YIELD, GONE };
 
@@ -33,8 +34,10 @@ static void name_peer(struct rs_conn *conn)
     } else if (peer.ss_family == AF_INET6) {
         const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&peer;
         bool mapped = IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr);
-        memcpy(conn->address, &in6->sin6_addr, 16);
-        inet_ntop(mapped ? AF_INET : AF_INET6, conn->address + (mapped ? 12 : 0), text, sizeof text);
+        /* A host of IPv6 mostly has a /64 to itself: more than that tells nobody apart. */
+        memcpy(conn->address, &in6->sin6_addr, mapped ? 16 : 8);
+        const uint8_t *bytes = in6->sin6_addr.s6_addr;
+        inet_ntop(mapped ? AF_INET : AF_INET6, bytes + (mapped ? 12 : 0), text, sizeof text);
         snprintf(conn->remote, sizeof conn->remote, mapped ? "%s:%u" : "[%s]:%u", text, ntohs(in6->sin6_port));
     }
 }
@@ -126,33 +129,28 @@ bool rs_conn_park(struct rs_conn *conn)
 /* Receives more behind what is there. 1: bytes came; 0: there are none now; -1: there will be no more. */
 static int fill(struct rs_worker *worker, struct rs_conn *conn)
 {
-    char *to = worker->head_buffer;
-    size_t room = RS_HEAD_BUFFER;
     if (conn->drained)
         return 0;
-    if (conn->in.len > 0) {
-        rs_conn_save(conn);
-        to = rs_buf_reserve(&conn->saved, room);
-        if (to == NULL)
-            return -1; /* cannot be: a head is refused before */
-    }
-    ssize_t n = recv(conn->fd, to, room, MSG_DONTWAIT);
+    if (conn->in.len > 0)
+        rs_conn_save(conn); /* out of the buffer that is about to be overwritten */
+    ssize_t n = recv(conn->fd, worker->head_buffer, RS_HEAD_BUFFER, MSG_DONTWAIT);
     if (n < 0 && errno == EINTR)
         return 1;
     if (n < 0 && errno == EAGAIN) {
         conn->drained = true;
+        conn->unsure = false; /* a last byte that comes from now on is an event of its own */
         return 0;
     }
     if (n <= 0)
         return -1;
-    conn->drained = (size_t)n < room && !conn->unsure;
-    if (conn->in.len > 0) {
-        conn->saved.len += (size_t)n;
-        conn->in = rs_buf_str(&conn->saved);
-    } else {
-        conn->in = (rs_str){to, (size_t)n};
+    conn->drained = n < RS_HEAD_BUFFER && !conn->unsure;
+    if (conn->in.len == 0) {
+        conn->in = (rs_str){worker->head_buffer, (size_t)n};
+        return 1;
     }
-    return 1;
+    rs_buf_append(&conn->saved, worker->head_buffer, (size_t)n);
+    conn->in = rs_buf_str(&conn->saved);
+    return conn->saved.overflow ? -1 : 1; /* it cannot: a head that long is refused before */
 }
 
 static rs_str request_id(struct rs_arena *arena)
@@ -187,6 +185,7 @@ static struct rs_exchange *begin_exchange(struct rs_worker *worker, struct rs_co
     ex->body_done = true;
     conn->ex = ex;
     conn->head_start_ms = 0;
+    conn->empty_lines = 0;
     atomic_fetch_add_explicit(&conn->server->requests, 1, memory_order_relaxed);
     return ex;
 }
@@ -202,12 +201,12 @@ static void reply_error(struct rs_conn *conn, rs_rc rc, const struct rs_err *err
 }
 
 /* The reply stands; what is left of the request's body decides whether another request can follow. */
-static enum next reply_ready(struct rs_worker *worker, struct rs_conn *conn)
+static enum next reply_ready(struct rs_conn *conn)
 {
     struct rs_exchange *ex = conn->ex;
     const struct rs_http_config *config = &conn->server->config;
     bool keep = ex->framing.keep_alive && !ex->req.reply.close && !atomic_load(&conn->server->draining);
-    ex->keep_alive = rs_body_finish(conn, worker->lane == NULL) && keep;
+    ex->keep_alive = rs_body_finish(conn) && keep;
     if (ex->counted)
         rs_places_leave(conn);
     if (config->on_reply != NULL)
@@ -225,10 +224,10 @@ static enum next refuse(struct rs_worker *worker, struct rs_conn *conn, rs_rc rc
     ex->body_done = false;
     ex->body_broken = true;
     reply_error(conn, rc, err);
-    return reply_ready(worker, conn);
+    return reply_ready(conn);
 }
 
-static enum next run_handler(struct rs_worker *worker, struct rs_conn *conn)
+static enum next run_handler(struct rs_conn *conn)
 {
     struct rs_exchange *ex = conn->ex;
     struct rs_err err = {0};
@@ -239,7 +238,7 @@ static enum next run_handler(struct rs_worker *worker, struct rs_conn *conn)
         rc = ex->route->handler(&ex->req, conn->server->config.ctx, &err);
     if (rc != RS_OK)
         reply_error(conn, rc, &err);
-    return reply_ready(worker, conn);
+    return reply_ready(conn);
 }
 
 static enum next dispatch(struct rs_worker *worker, struct rs_conn *conn)
@@ -257,7 +256,7 @@ static enum next dispatch(struct rs_worker *worker, struct rs_conn *conn)
         if (allowed != 0)
             rs_reply_header_c(&ex->req, "Allow", list);
         reply_error(conn, rc, &err);
-        return reply_ready(worker, conn);
+        return reply_ready(conn);
     }
     conn->phase = RS_PHASE_RUN;
     if (ex->route->kind == RS_ROUTE_SHORT)
@@ -308,7 +307,7 @@ static enum next step_head(struct rs_worker *worker, struct rs_conn *conn)
             return refuse(worker, conn, RS_E_BAD_REQUEST, &err);
         }
         long len = rs_head_end(conn->in.ptr, conn->in.len, &conn->scanned);
-        if (len == 2) { /* an empty line before the request line is passed over (RFC 9112 2.2) */
+        if (len == 2 && conn->empty_lines++ < EMPTY_LINES_MAX) { /* passed over (RFC 9112 2.2) */
             conn->in = rs_str_from(conn->in, 2);
             conn->scanned = 0;
             continue;
@@ -339,7 +338,8 @@ static enum next step_head(struct rs_worker *worker, struct rs_conn *conn)
 static enum next after_reply(struct rs_conn *conn)
 {
     bool keep = conn->ex->keep_alive;
-    bool linger = !conn->ex->body_done || conn->in.len > 0;
+    bool more = !conn->drained || atomic_load(&conn->owner) == RS_OWNER_THREAD_MISSED;
+    bool linger = !conn->ex->body_done || conn->in.len > 0 || more;
     drop_exchange(conn, true);
     if (keep) {
         conn->phase = RS_PHASE_HEAD;
@@ -395,7 +395,7 @@ static enum next step(struct rs_worker *worker, struct rs_conn *conn)
     case RS_PHASE_HEAD:
         return step_head(worker, conn);
     case RS_PHASE_RUN:
-        return run_handler(worker, conn);
+        return run_handler(conn);
     case RS_PHASE_SEND:
         return step_send(worker, conn);
     case RS_PHASE_LINGER:
@@ -415,8 +415,7 @@ bool rs_conn_run(struct rs_worker *worker, struct rs_conn *conn)
     while (next == GO) {
         enum rs_phase before = conn->phase;
         next = step(worker, conn);
-        if (next == GO && before == RS_PHASE_SEND && conn->phase == RS_PHASE_HEAD && worker->lane != NULL &&
-            ++served == PIPELINE_SHARE)
+        if (next == GO && before == RS_PHASE_SEND && conn->phase == RS_PHASE_HEAD && ++served == PIPELINE_SHARE)
             next = YIELD;
         if (next != PARK && next != YIELD)
             continue;

@@ -51,11 +51,13 @@ struct rs_exchange {
     bool keep_alive;
     char *head;
     size_t head_len, head_sent;
-    uint64_t sent; /* of the body */
+    uint64_t sent;        /* of the body */
+    uint64_t resident_to; /* up to this offset the body's file is in the page cache */
 
     /* The minimum rate: bytes since the window began. */
     int64_t window_ms;
     uint64_t window_bytes;
+    uint64_t window_unread; /* what the socket held of the reply then */
 };
 
 struct rs_conn {
@@ -76,20 +78,21 @@ struct rs_conn {
     int64_t head_start_ms; /* 0: no byte of a head is there */
     int64_t queued_ms;
 
-    rs_str in;           /* received and not yet used: in the thread's buffer or in `saved` */
-    struct rs_buf saved; /* the same while parked */
-    size_t scanned;      /* rs_head_end's position in it */
-    size_t lingered;     /* bytes thrown away */
+    rs_str in;            /* received and not yet used: in the thread's buffer or in `saved` */
+    struct rs_buf saved;  /* the same while parked */
+    size_t scanned;       /* rs_head_end's position in it */
+    size_t lingered;      /* bytes thrown away */
+    unsigned empty_lines; /* before the request line */
 
     struct rs_exchange *ex;
-    uint8_t address[16]; /* of the peer, IPv4 mapped; zero for unix sockets */
+    uint8_t address[16]; /* of the peer: IPv4 mapped, of IPv6 the first 64 bits; zero for unix sockets */
     char remote[56];
 };
 
 /* Takes an accepted socket. */
 struct rs_conn *rs_conn_new(struct rs_http_server *server, struct rs_lane *lane, int fd);
-/* Serves it until it waits for something; the calling thread owns it. True: it has had a fair share of the lane's
- * thread and could go on: call again when others had their turn. */
+/* Serves it until it waits for something; the calling thread owns it. True: it has had a fair share of the thread and
+ * could go on: whoever holds its lane calls again when others had their turn (rs_lane_resume). */
 bool rs_conn_run(struct rs_worker *worker, struct rs_conn *conn);
 /* A look at a parked connection by its lane's thread, which owns it now: true if its time is over. */
 bool rs_conn_overdue(struct rs_conn *conn, int64_t now_ms);
@@ -102,9 +105,9 @@ void rs_conn_close(struct rs_conn *conn);
 /* What is left of `in` goes into `saved`, so that another thread can go on. */
 void rs_conn_save(struct rs_conn *conn);
 
-/* The request's body (body.c): what the handler left of it. Returns whether the next request can follow. May block
- * when `worker`. */
-bool rs_body_finish(struct rs_conn *conn, bool worker);
+/* The request's body (body.c): what the handler left of it. Returns whether the next request can follow. Waits for a
+ * short rest when the request has a worker's place. */
+bool rs_body_finish(struct rs_conn *conn);
 void rs_body_begin(struct rs_conn *conn);
 
 /* The reply (send.c). */

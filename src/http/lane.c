@@ -8,6 +8,8 @@
 #include "base/clock.h"
 #include "http/lane.h"
 
+#define DRAIN_LOOK_MS 50
+
 static rs_rc add_to_epoll(struct rs_lane *lane, int fd, void *tag, uint32_t events, struct rs_err *err)
 {
     struct epoll_event event = {.events = events, .data.ptr = tag};
@@ -47,9 +49,20 @@ void rs_lane_wake(struct rs_lane *lane)
     (void)n; /* full means that it is awake already */
 }
 
+void rs_lane_resume(struct rs_conn *conn)
+{
+    struct rs_lane *lane = conn->lane;
+    rs_mutex_lock(&lane->lock);
+    conn->link = lane->resumed;
+    lane->resumed = conn;
+    rs_mutex_unlock(&lane->lock);
+    rs_lane_wake(lane);
+}
+
+/* While the server drains, a connection that has become idle is to end soon. */
 static void look_later(struct rs_lane *lane, struct rs_conn *conn, int64_t now_ms)
 {
-    conn->look_ms = now_ms + lane->server->look_ms;
+    conn->look_ms = now_ms + (lane->swept ? DRAIN_LOOK_MS : lane->server->look_ms);
     conn->next = NULL;
     conn->prev = lane->last;
     if (lane->last != NULL)
@@ -71,17 +84,29 @@ static void unlink_look(struct rs_lane *lane, struct rs_conn *conn)
         lane->last = conn->prev;
 }
 
+static void push_ready(struct rs_lane *lane, struct rs_conn *conn)
+{
+    conn->link = NULL;
+    *lane->ready_end = conn;
+    lane->ready_end = &conn->link;
+}
+
 /* Frees what was closed before the batch that has just been used up: no event can point to it any more. */
 static void empty_mailbox(struct rs_lane *lane, int64_t now_ms)
 {
     rs_mutex_lock(&lane->lock);
-    struct rs_conn *arrived = lane->arrived, *dead = lane->dead;
-    lane->arrived = lane->dead = NULL;
+    struct rs_conn *arrived = lane->arrived, *resumed = lane->resumed, *dead = lane->dead;
+    lane->arrived = lane->resumed = lane->dead = NULL;
     rs_mutex_unlock(&lane->lock);
     while (arrived != NULL) {
         struct rs_conn *conn = arrived;
         arrived = conn->next;
         look_later(lane, conn, now_ms);
+    }
+    while (resumed != NULL) {
+        struct rs_conn *conn = resumed;
+        resumed = conn->link;
+        push_ready(lane, conn);
     }
     while (dead != NULL) {
         struct rs_conn *conn = dead;
@@ -90,13 +115,6 @@ static void empty_mailbox(struct rs_lane *lane, int64_t now_ms)
         free(conn);
         atomic_fetch_sub(&lane->connections, 1);
     }
-}
-
-static void push_ready(struct rs_lane *lane, struct rs_conn *conn)
-{
-    conn->link = NULL;
-    *lane->ready_end = conn;
-    lane->ready_end = &conn->link;
 }
 
 /* Serves a connection that this thread owns. False: the lane was taken meanwhile. */
@@ -114,7 +132,7 @@ static bool serve(struct rs_worker *worker, struct rs_lane *lane, struct rs_conn
         return true;
     }
     if (more)
-        rs_conn_run(worker, conn);
+        rs_lane_resume(conn);
     return false;
 }
 

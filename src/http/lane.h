@@ -31,6 +31,7 @@ struct rs_lane {
 
     struct rs_mutex lock;    /* the mailbox: */
     struct rs_conn *arrived; /* accepted for this lane by another one */
+    struct rs_conn *resumed; /* could go on, and a worker has given them back */
     struct rs_conn *dead;    /* closed, to be freed between two batches */
 
     atomic_uint connections;
@@ -67,15 +68,14 @@ struct rs_http_server {
     size_t listener_count;
     struct rs_lane *lanes;
     unsigned lane_count;
-    int64_t look_ms; /* how often each parked connection is looked at */
-    int reserve_fd;  /* given up to accept and refuse when descriptors run out */
+    int64_t look_ms;        /* how often each parked connection is looked at */
+    _Atomic int reserve_fd; /* given up to accept and refuse when descriptors run out */
 
     atomic_bool draining;
     atomic_bool aborting;
     atomic_bool stopping;
     atomic_uint connections;
     atomic_uint threads;
-    atomic_uint blocked; /* threads that serve outside of the counted places */
     atomic_ullong requests;
 
     struct rs_mutex places; /* SERVER: */
@@ -123,6 +123,8 @@ void rs_lane_release(struct rs_lane *lane);
 /* Holds the lane until it is taken or ends. */
 void rs_lane_run(struct rs_worker *worker, struct rs_lane *lane);
 void rs_lane_wake(struct rs_lane *lane);
+/* Hands a connection that the calling thread owns, and that could go on at once, to its lane. */
+void rs_lane_resume(struct rs_conn *conn);
 /* No lane accepts connections any more (server.c). */
 bool rs_lanes_deaf(const struct rs_http_server *server);
 

@@ -160,7 +160,9 @@ static void adopt(struct rs_lane *own, int fd)
     conn->next = lane->arrived;
     lane->arrived = conn;
     rs_mutex_unlock(&lane->lock);
-    if (epoll_ctl(lane->epoll, EPOLL_CTL_ADD, fd, &event) != 0)
+    int owner = RS_OWNER_LANE; /* else the lane is about to end it already */
+    if (epoll_ctl(lane->epoll, EPOLL_CTL_ADD, fd, &event) != 0 &&
+        atomic_compare_exchange_strong(&conn->owner, &owner, RS_OWNER_THREAD))
         rs_conn_close(conn);
 }
 
@@ -183,28 +185,38 @@ static bool evict(struct rs_lane *lane)
     return true;
 }
 
-/* Out of descriptors: give up the reserve to take one connection and end it; else it would wake us for ever. */
+/* Out of descriptors: give up the reserve to take one connection and end it; else it would wake us for ever. Another
+ * lane may be at the same. */
 static void refuse_one(struct rs_http_server *server, struct rs_listener *listener)
 {
-    if (server->reserve_fd >= 0)
-        close(server->reserve_fd);
+    int none = -1, reserve = atomic_exchange(&server->reserve_fd, -1);
+    if (reserve >= 0)
+        close(reserve);
     int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0)
         close(fd);
-    server->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (reserve >= 0 && !atomic_compare_exchange_strong(&server->reserve_fd, &none, reserve))
+        close(reserve);
+}
+
+static bool is_shortage(int errnum)
+{
+    return errnum == EMFILE || errnum == ENFILE || errnum == ENOBUFS || errnum == ENOMEM;
 }
 
 void rs_listen_accept(struct rs_worker *worker, struct rs_lane *lane, struct rs_listener *listener)
 {
     struct rs_http_server *server = worker->server;
     for (int i = 0; i < ACCEPT_SHARE; i++) {
-        if (atomic_load(&server->connections) >= server->config.max_connections && !evict(lane))
-            refuse_one(server, listener);
         int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd < 0 && (errno == EMFILE || errno == ENFILE) && !evict(lane))
+        if (fd < 0 && is_shortage(errno) && !evict(lane))
             refuse_one(server, listener);
         if (fd < 0)
             return;
-        adopt(lane, fd);
+        if (atomic_load(&server->connections) >= server->config.max_connections && !evict(lane))
+            close(fd);
+        else
+            adopt(lane, fd);
     }
 }

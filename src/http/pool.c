@@ -96,11 +96,8 @@ static void work(struct rs_worker *worker)
     worker->job_conn = NULL;
     if (lane != NULL)
         rs_lane_run(worker, lane);
-    if (conn != NULL) {
-        atomic_fetch_add(&worker->server->blocked, 1);
-        rs_conn_run(worker, conn);
-        atomic_fetch_sub(&worker->server->blocked, 1);
-    }
+    if (conn != NULL && rs_conn_run(worker, conn))
+        rs_lane_resume(conn);
 }
 
 static void *thread_main(void *arg)
@@ -131,9 +128,29 @@ static int start_thread(struct rs_worker *worker)
     return rc;
 }
 
+/* The last thread that became spare is the first to be used: its caches are warm, and the others can end. */
+static bool give_spare_locked(struct rs_http_server *server, struct rs_lane *lane, struct rs_conn *conn)
+{
+    struct rs_worker *worker = server->spare;
+    if (worker == NULL)
+        return false;
+    server->spare = worker->next;
+    server->spare_count--;
+    worker->job_lane = lane;
+    worker->job_conn = conn;
+    worker->woken = true;
+    pthread_cond_signal(&worker->cond);
+    return true;
+}
+
+/* No thread could be started: the work waits for one that becomes spare, or for the monitor to try again. */
 static void keep_orphan(struct rs_http_server *server, struct rs_lane *lane, struct rs_conn *conn)
 {
     rs_mutex_lock(&server->pool);
+    if (give_spare_locked(server, lane, conn)) {
+        rs_mutex_unlock(&server->pool);
+        return;
+    }
     if (lane != NULL) {
         RS_ASSERT(server->orphan_count < RS_COUNT(server->orphan_lanes));
         server->orphan_lanes[server->orphan_count++] = lane;
@@ -144,29 +161,30 @@ static void keep_orphan(struct rs_http_server *server, struct rs_lane *lane, str
     rs_mutex_unlock(&server->pool);
 }
 
-/* The last thread that became spare is the first to be used: its caches are warm, and the others can end. */
 static void give(struct rs_http_server *server, struct rs_lane *lane, struct rs_conn *conn)
 {
     rs_mutex_lock(&server->pool);
-    struct rs_worker *worker = server->spare;
-    if (worker != NULL) {
-        server->spare = worker->next;
-        server->spare_count--;
-        worker->job_lane = lane;
-        worker->job_conn = conn;
-        worker->woken = true;
-        pthread_cond_signal(&worker->cond);
-    }
+    bool given = give_spare_locked(server, lane, conn);
     rs_mutex_unlock(&server->pool);
-    if (worker != NULL)
+    if (given)
         return;
-    worker = worker_new(server);
+    struct rs_worker *worker = worker_new(server);
     worker->job_lane = lane;
     worker->job_conn = conn;
     if (start_thread(worker) != 0) {
         worker_free(worker);
         keep_orphan(server, lane, conn);
     }
+}
+
+static void retry_orphan(struct rs_http_server *server)
+{
+    struct rs_worker taker = {.server = server};
+    rs_mutex_lock(&server->pool);
+    bool any = take_orphan_locked(&taker);
+    rs_mutex_unlock(&server->pool);
+    if (any)
+        give(server, taker.job_lane, taker.job_conn);
 }
 
 void rs_pool_give_lane(struct rs_http_server *server, struct rs_lane *lane)
@@ -193,12 +211,9 @@ static bool claim(struct rs_lane *lane, uint64_t serving)
 
 bool rs_serving_end(struct rs_worker *worker)
 {
-    struct rs_http_server *server = worker->server;
     if (worker->lane != NULL && claim(worker->lane, worker->serving))
         return true;
-    /* Either it was given away by rs_worker_block, which counted, or the monitor took it, which counted too. */
-    worker->lane = NULL;
-    atomic_fetch_sub(&server->blocked, 1);
+    worker->lane = NULL; /* given away by rs_worker_block, or taken by the monitor */
     return false;
 }
 
@@ -210,7 +225,6 @@ void rs_worker_block(struct rs_worker *worker)
     worker->lane = NULL;
     if (!claim(lane, worker->serving))
         return; /* the monitor was first */
-    atomic_fetch_add(&worker->server->blocked, 1);
     rs_pool_give_lane(worker->server, lane);
 }
 
@@ -228,7 +242,6 @@ static bool watch_lane(struct rs_lane *lane)
     lane->monitor_ticks = same ? lane->monitor_ticks + 1 : 0;
     if (lane->monitor_ticks >= 2 && claim(lane, serving)) {
         lane->monitor_ticks = 0;
-        atomic_fetch_add(&lane->server->blocked, 1);
         rs_pool_give_lane(lane->server, lane);
     }
     return true;
@@ -247,6 +260,7 @@ static void *monitor_main(void *arg)
             if (watch_lane(&server->lanes[i]))
                 quiet = 0;
         rs_places_expire(server, rs_mono_ms());
+        retry_orphan(server);
     }
     return NULL;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/router.h"
 
-#define PATTERN_SEGMENTS 8
-#define PATH_SEGMENTS 160 /* a repository name of 255 bytes has at most 128 */
+#define PATTERN_SEGMENTS 32 /* a configured prefix adds some */
+#define PATH_SEGMENTS 160   /* a repository name of 255 bytes has at most 128 */
 
 struct pattern {
     rs_str segments[PATTERN_SEGMENTS];

@@ -31,9 +31,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "http/lane.h"
 
 void rs_http_config_defaults(struct rs_http_config *config)
@@ -83,8 +85,23 @@ const char *rs_http_address(const struct rs_http_server *server, size_t index)
     return index < server->listener_count ? server->listeners[index].address : NULL;
 }
 
+/* A connection that pulls or pushes has a file open as well, and full of idle ones the server must still open some. */
+static void fit_connections(struct rs_http_server *server)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+        return;
+    uint64_t most = RS_MAX(files.rlim_cur - files.rlim_cur / 4, 1);
+    if (server->config.max_connections <= most)
+        return;
+    rs_log(RS_LOG_WARN, "at most %llu connections, not %u: the limit of open files (ulimit -n) is %llu",
+           (unsigned long long)most, server->config.max_connections, (unsigned long long)files.rlim_cur);
+    server->config.max_connections = (unsigned)most;
+}
+
 rs_rc rs_http_start(struct rs_http_server *server, struct rs_err *err)
 {
+    fit_connections(server);
     server->lanes = rs_calloc(server->lane_count, sizeof *server->lanes);
     for (unsigned i = 0; i < server->lane_count; i++)
         RS_TRY(rs_lane_init(&server->lanes[i], server, err));

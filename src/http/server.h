@@ -39,8 +39,8 @@ struct rs_http_config {
     /* Adds headers to every reply. May be NULL. */
     void (*on_reply)(struct rs_request *req, void *ctx);
 
-    unsigned lanes; /* 0: one a core */
-    unsigned max_connections;
+    unsigned lanes;            /* 0: one a core */
+    unsigned max_connections;  /* lowered by rs_http_start to what RLIMIT_NOFILE allows */
     unsigned max_workers;      /* requests that are served by workers at the same time */
     unsigned reserved_workers; /* of these, kept for requests without a body */
     unsigned max_body_workers_per_address;

@@ -17,6 +17,7 @@
 
 #include "base/io.h"
 #include "base/lock.h"
+#include "http/lane.h"
 
 #define PATIENCE_MS 10000
 
@@ -94,7 +95,27 @@ static rs_rc put_echo(struct rs_request *req, void *ctx, struct rs_err *err)
     return rc;
 }
 
+/* Who serves this, and whom. */
+static rs_rc get_who(struct rs_request *req, void *ctx, struct rs_err *err)
+{
+    (void)ctx, (void)err;
+    rs_str text = rs_arena_printf(req->arena, "%s " RS_STR_FMT, req->conn->worker->lane != NULL ? "lane" : "worker",
+                                  RS_STR_ARG(req->remote));
+    rs_reply_text(req, "text/plain", text);
+    return RS_OK;
+}
+
+static rs_rc get_error(struct rs_request *req, void *ctx, struct rs_err *err)
+{
+    (void)ctx;
+    uint64_t rc = RS_E_INTERNAL;
+    rs_str_u64(req->captures[0], RS_RC_COUNT - 1, &rc);
+    return rs_err_set(err, (rs_rc)rc, "as asked for");
+}
+
 static const struct rs_route routes[] = {
+    {"/who", 1u << RS_METHOD_GET, RS_ROUTE_SHORT, get_who},
+    {"/error/*", 1u << RS_METHOD_GET, RS_ROUTE_SHORT, get_error},
     {"/small", 1u << RS_METHOD_GET | 1u << RS_METHOD_HEAD, RS_ROUTE_SHORT, get_small},
     {"/file/*", 1u << RS_METHOD_GET, RS_ROUTE_SHORT, get_file},
     {"/gate", 1u << RS_METHOD_GET, RS_ROUTE_BLOCKING, get_gate},
@@ -120,6 +141,7 @@ void harness_init(struct harness *h)
     h->config.on_error = on_error;
     h->config.ctx = h;
     h->config.lanes = 2;
+    h->config.max_connections = 500;
     h->config.drain_ms = 5000;
     snprintf(h->directory, sizeof h->directory, "/tmp/roadstead-http-XXXXXX");
     assert_non_null(mkdtemp(h->directory));
@@ -135,6 +157,8 @@ void harness_start(struct harness *h)
     struct rs_err err;
     assert_int_equal(rs_http_server_new(&h->config, &h->server, &err), RS_OK);
     assert_int_equal(rs_http_listen(h->server, "tcp", "127.0.0.1:0", &err), RS_OK);
+    assert_int_equal(rs_http_listen(h->server, "tcp", "[::1]:0", &err), RS_OK);
+    assert_int_equal(sscanf(rs_http_address(h->server, 1), "[::1]:%d", &h->port6), 1);
     assert_int_equal(sscanf(rs_http_address(h->server, 0), "127.0.0.1:%d", &h->port), 1);
     assert_int_equal(rs_http_start(h->server, &err), RS_OK);
 }
@@ -186,6 +210,15 @@ int client_connect_from(const struct harness *h, const char *address)
 int client_connect(const struct harness *h)
 {
     return client_connect_from(h, "127.0.0.1");
+}
+
+int client_connect6(const struct harness *h)
+{
+    struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)h->port6)};
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    to.sin6_addr = in6addr_loopback;
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    return fd;
 }
 
 void client_send(int fd, const char *text)
@@ -246,6 +279,14 @@ bool client_closed(int fd)
 {
     char byte;
     return read_some(fd, &byte, 1) == 0;
+}
+
+bool client_closed_cleanly(int fd)
+{
+    struct pollfd pfd = {.fd = fd, .events = POLLIN};
+    char byte;
+    assert_int_equal(poll(&pfd, 1, PATIENCE_MS), 1);
+    return recv(fd, &byte, 1, 0) == 0;
 }
 
 bool client_quiet(int fd, int ms)
