@@ -329,4 +329,3 @@ class Player:
 def without(calls, call):
     """The recording of a program that had forgotten this one call."""
     return [c for c in calls if c is not call]
-
