@@ -252,41 +252,34 @@ static const struct rs_storage_ops fs_ops = {
     .publish = fs_publish,
 };
 
-/* The root's own entry, and those of the directories above it that are new, become durable here, once. A directory
- * above that we may not open is not ours to care for. */
-static void sync_above(const char *root)
+/* Makes the root and what is missing above it; counts what it made. An errno value, or 0. */
+static int make_root(char *root, unsigned *made)
 {
-    char parent[PATH_MAX];
-    snprintf(parent, sizeof(parent), "%s/..", root);
-    RS_AUTO(rs_fd_close) int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0)
-        fsync(fd);
-}
-
-static int make_root(char *root)
-{
-    if (mkdir(root, FS_DIRECTORY_MODE) != 0 && errno == ENOENT) {
-        char *slash = strrchr(root, '/');
-        if (slash == NULL || slash == root)
-            return ENOENT;
-        *slash = '\0';
-        int errnum = make_root(root);
-        *slash = '/';
-        if (errnum != 0)
-            return errnum;
-        if (mkdir(root, FS_DIRECTORY_MODE) != 0 && errno != EEXIST)
-            return errno;
-    } else if (errno != EEXIST && access(root, F_OK) != 0) {
-        return errno;
+    if (mkdir(root, FS_DIRECTORY_MODE) == 0) {
+        ++*made;
+        return 0;
     }
-    sync_above(root);
+    if (errno != ENOENT)
+        return errno == EEXIST || access(root, F_OK) == 0 ? 0 : errno;
+    char *slash = strrchr(root, '/');
+    if (slash == NULL || slash == root)
+        return ENOENT;
+    *slash = '\0';
+    int errnum = make_root(root, made);
+    *slash = '/';
+    if (errnum != 0)
+        return errnum;
+    if (mkdir(root, FS_DIRECTORY_MODE) != 0 && errno != EEXIST)
+        return errno;
+    ++*made;
     return 0;
 }
 
 rs_rc rs_storage_fs_new(const char *root, struct rs_storage **out, struct rs_err *err)
 {
     RS_AUTO(rs_free_ptr) char *path = rs_strdup(root);
-    int errnum = make_root(path);
+    unsigned made = 0;
+    int errnum = make_root(path, &made);
     RS_AUTO(rs_fd_close) int fd = errnum == 0 ? open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (fd < 0) {
         rs_err_sys(err, errnum != 0 ? errnum : errno, "the storage's root directory %s cannot be used", root);
@@ -297,6 +290,7 @@ rs_rc rs_storage_fs_new(const char *root, struct rs_storage **out, struct rs_err
     struct fs *fs = rs_calloc(1, sizeof(*fs));
     fs->storage.ops = &fs_ops;
     fs->root = rs_fd_take(&fd);
+    fs->above = RS_MAX(made, 1);
     fs_sync_init(fs);
     *out = &fs->storage;
     return RS_OK;

@@ -33,6 +33,8 @@ struct fs_flush;
 struct fs {
     struct rs_storage storage;
     int root;
+    unsigned above;           /* directories above the root whose entries may be new */
+    atomic_bool above_synced; /* once is enough */
     atomic_uint_fast64_t flushes;
     struct fs_durable durable;
     struct rs_mutex flush_mutex;

@@ -18,7 +18,8 @@
  *    numbers are used again, so fs_remove forgets what it removes. What remains: another process removes and makes
  *    again, within the tick in which the first was made, and synced by us. A file system without birth times is never
  *    trusted: the walk then goes up to the root each time. Knowing too little costs a sync; nothing else.
- *    The root's own entry, and what is above it, is synced when the storage is opened.
+ *    The root's own entry stands in a directory that is not ours: it is synced once, with the first walk that comes so
+ *    far, and so are the entries of the directories above it that we made. One that we may not open is the operator's.
  * 4. Objects that are there already (fs_keep; publish onto an existing blob): visible is not durable, since whoever
  *    wrote it may still be in step 2. Unless the file is known, sync it, and its directory goes into the batch.
  *    A file becomes known when the sync of its batch has succeeded.
@@ -263,6 +264,20 @@ static rs_rc walk_flush(struct walk *walk, const char *path, struct fs_identity 
     return RS_OK;
 }
 
+static rs_rc walk_above(struct walk *walk, struct rs_err *err)
+{
+    char path[PATH_MAX] = "";
+    for (unsigned i = 0; i < walk->fs->above && 3 * i + 3 < sizeof(path); i++) {
+        memcpy(path + 3 * i, "../", 4);
+        RS_AUTO(rs_fd_close) int fd = openat(walk->fs->root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int errnum = fd >= 0 ? fs_fsync(walk->fs, fd) : 0;
+        if (errnum != 0)
+            return rs_err_sys(err, errnum, "cannot sync the directory above the storage's root");
+    }
+    atomic_store(&walk->fs->above_synced, true);
+    return RS_OK;
+}
+
 /* DURABLE 2. The path is cut on the way up. */
 static rs_rc walk_up(struct walk *walk, char *path, struct rs_err *err)
 {
@@ -272,6 +287,8 @@ static rs_rc walk_up(struct walk *walk, char *path, struct rs_err *err)
     if (rc != RS_OK && (rc != RS_E_NOT_FOUND || root))
         return rc;
     /* NOT_FOUND: somebody has removed it meanwhile; then the nearest that is left must say so. */
+    if (root && !atomic_load(&walk->fs->above_synced))
+        return walk_above(walk, err);
     if (rc == RS_OK && (root || is_known(walk->fs, identity.fingerprint)))
         return RS_OK;
     path[fs_parent(path).len] = '\0';

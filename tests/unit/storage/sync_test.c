@@ -90,9 +90,13 @@ static int setup(void **state)
     delay_ms = 0;
     without_birth = false;
     one_inode = NULL;
-    int rc = temp_setup(state);
+    if (temp_setup(state) != 0)
+        return -1;
+    struct temp *t = *state; /* what is above the root is synced by the first that comes so far */
+    temp_put(t, "/first", "x");
+    temp_sync(t);
     forget_records();
-    return rc;
+    return 0;
 }
 
 static unsigned times_synced(struct temp *t, const char *path)
@@ -109,6 +113,7 @@ static unsigned times_synced(struct temp *t, const char *path)
 static void test_a_new_object_syncs_all_above(void **state)
 {
     struct temp *t = *state;
+    uint64_t before = rs_storage_flushes(t->storage);
     temp_put(t, "/a/b/c/link", "x");
     assert_int_equal(record_count, 1);
     assert_int_equal(times_synced(t, "/a/b/c/link"), 1);
@@ -118,7 +123,7 @@ static void test_a_new_object_syncs_all_above(void **state)
     assert_int_equal(times_synced(t, "/a/b"), 1);
     assert_int_equal(times_synced(t, "/a"), 1);
     assert_int_equal(times_synced(t, "/"), 1);
-    assert_int_equal(rs_storage_flushes(t->storage), 5);
+    assert_int_equal(rs_storage_flushes(t->storage), before + 5);
 }
 
 static void test_the_second_object_syncs_its_directory_only(void **state)
@@ -267,6 +272,33 @@ static void test_without_birth_times_nothing_is_known(void **state)
         temp_sync(t);
         forget_records();
     }
+}
+
+static void test_what_is_above_the_root_is_synced_once(void **state)
+{
+    struct temp *t = *state;
+    struct rs_storage *storage = NULL;
+    struct rs_storage_batch batch;
+    rs_storage_batch_init(&batch);
+    assert_int_equal(rs_storage_fs_new(temp_path(t, "/new/deep/root"), &storage, &t->err), RS_OK);
+    assert_int_equal(record_count, 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(rs_storage_put(storage, i == 0 ? "/a/f" : "/b/f", RS_STR("x"), &batch, &t->err), RS_OK);
+        assert_int_equal(rs_storage_sync(storage, &batch, &t->err), RS_OK);
+        assert_int_equal(times_synced(t, "/new/deep/root"), i + 1);
+        assert_int_equal(times_synced(t, "/new/deep"), 1);
+        assert_int_equal(times_synced(t, "/new"), 1);
+        assert_int_equal(times_synced(t, "/"), 1);
+    }
+    rs_storage_free(&storage);
+    /* A root that was there: its entry may still be new. */
+    forget_records();
+    assert_int_equal(rs_storage_fs_new(temp_path(t, "/new/deep/root"), &storage, &t->err), RS_OK);
+    assert_int_equal(rs_storage_put(storage, "/c/f", RS_STR("x"), &batch, &t->err), RS_OK);
+    assert_int_equal(rs_storage_sync(storage, &batch, &t->err), RS_OK);
+    assert_int_equal(times_synced(t, "/new/deep"), 1);
+    assert_int_equal(times_synced(t, "/new"), 0);
+    rs_storage_free(&storage);
 }
 
 static void test_mkdir_syncs_its_entry(void **state)
@@ -541,6 +573,7 @@ int main(void)
         T(test_a_removal_syncs_what_is_above),
         T(test_a_directory_made_again_is_another_one),
         T(test_without_birth_times_nothing_is_known),
+        T(test_what_is_above_the_root_is_synced_once),
         T(test_mkdir_syncs_its_entry),
         T(test_mkdir_where_a_file_lies),
         T(test_keep_of_what_we_synced_is_free),
