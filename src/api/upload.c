@@ -67,11 +67,14 @@ static rs_rc receive(struct rs_request *req, struct rs_upload *upload, const str
                      struct rs_err *err)
 {
     uint64_t left = range->present ? rs_content_range_length(range) : UINT64_MAX;
-    void *buf = rs_request_io_buffer(req);
     size_t n = 0;
 
     do {
-        RS_TRY(rs_request_read(req, buf, RS_IO_BUFFER, &n, err));
+        size_t cap = RS_IO_BUFFER;
+        void *buf = rs_upload_buffer(upload, &cap);
+        if (buf == NULL)
+            buf = rs_request_io_buffer(req);
+        RS_TRY(rs_request_read(req, buf, cap, &n, err));
         RS_TRY(rs_upload_write(upload, buf, RS_MIN(n, left), err));
         if (n > left)
             return rs_err_set(err, RS_E_SIZE_INVALID, "the body is longer than its Content-Range");

@@ -3,18 +3,24 @@
 
 #include "base/mem.h"
 #include "oci/reference.h"
+#include "registry/hash_thread.h"
 #include "registry/link.h"
 #include "registry/paths.h"
 #include "registry/registry_priv.h"
 #include "registry/upload_hash.h"
 
+#define LONG_FROM (1024 * 1024)       /* bytes in one request, from which on a second thread hashes */
 #define SAVE_EVERY (64 * 1024 * 1024) /* bytes: what a kill may make us read again */
 
 struct rs_upload {
     struct rs_storage *storage;
     struct rs_storage_file *file; /* NULL once it is a blob */
     struct rs_upload_hash hash;
-    bool broken; /* a write failed: how much of it is in the file is not known */
+    struct rs_hash_thread *hash_thread; /* has hash.hash to itself */
+    void *buffer;                       /* of hash_thread, handed out by rs_upload_buffer */
+    uint64_t offset;
+    uint64_t opened_at; /* the offset at which this request took it */
+    bool broken;        /* a write failed: how much of it is in the file is not known, and the hash may be ahead */
     size_t repository_len;
     char repository[RS_NAME_MAX + 1];
     char uuid[RS_UUID_SIZE];
@@ -77,6 +83,7 @@ static rs_str repository_of(const struct rs_upload *u)
 
 static void upload_free(struct rs_upload *u)
 {
+    rs_hash_thread_stop(&u->hash_thread);
     rs_storage_append_close(&u->file);
     free(u);
 }
@@ -132,25 +139,58 @@ rs_rc rs_upload_open(struct rs_registry *registry, rs_str repository, rs_str uui
     RS_TRY(open_data(u, &size, err));
     RS_TRY(check_not_ended(u, size, err));
     RS_TRY(rs_upload_hash_open(&u->hash, alg, u->file, size, err));
+    u->offset = u->opened_at = size;
     *out = rs_take(&u);
     return RS_OK;
 }
 
 uint64_t rs_upload_offset(const struct rs_upload *upload)
 {
-    return upload->hash.hash.length;
+    return upload->offset;
+}
+
+void *rs_upload_buffer(struct rs_upload *u, size_t *out_cap)
+{
+    if (u->hash_thread == NULL && u->offset - u->opened_at >= LONG_FROM)
+        u->hash_thread = rs_hash_thread_start(&u->hash.hash);
+    if (u->hash_thread == NULL)
+        return NULL;
+    *out_cap = RS_HASH_PIECE;
+    u->buffer = rs_hash_thread_buffer(u->hash_thread);
+    return u->buffer;
+}
+
+/* In the second thread when the bytes lie in its buffer: it hashes while this thread writes them. */
+static void hash_bytes(struct rs_upload *u, const void *data, size_t len)
+{
+    if (u->hash_thread != NULL && data == u->buffer) {
+        u->buffer = NULL;
+        rs_hash_thread_give(u->hash_thread, len);
+        return;
+    }
+    if (u->hash_thread != NULL)
+        rs_hash_thread_wait(u->hash_thread);
+    rs_hash_update(&u->hash.hash, data, len);
+}
+
+static void save_hash(struct rs_upload *u)
+{
+    if (u->hash_thread != NULL)
+        rs_hash_thread_wait(u->hash_thread);
+    rs_upload_hash_save(&u->hash);
 }
 
 rs_rc rs_upload_write(struct rs_upload *upload, const void *data, size_t len, struct rs_err *err)
 {
     if (upload->broken)
         return rs_err_set(err, RS_E_IO, "upload %s: a write failed before", upload->uuid);
+    hash_bytes(upload, data, len);
     rs_rc rc = rs_storage_append(upload->file, data, len, err);
     upload->broken = rc != RS_OK;
     RS_TRY(rc);
-    rs_hash_update(&upload->hash.hash, data, len);
-    if (rs_upload_offset(upload) - upload->hash.saved >= SAVE_EVERY)
-        rs_upload_hash_save(&upload->hash);
+    upload->offset += len;
+    if (upload->offset - upload->hash.saved >= SAVE_EVERY)
+        save_hash(upload);
     return RS_OK;
 }
 
@@ -159,8 +199,8 @@ void rs_upload_suspend(struct rs_upload **upload)
     if (*upload == NULL)
         return;
     struct rs_upload *u = rs_take(upload);
-    if (rs_upload_offset(u) - u->hash.saved > RS_REHASH_MAX)
-        rs_upload_hash_save(&u->hash);
+    if (!u->broken && u->offset - u->hash.saved > RS_REHASH_MAX)
+        save_hash(u);
     upload_free(u);
 }
 
@@ -169,6 +209,7 @@ static rs_rc verify(struct rs_upload *u, const struct rs_digest *digest, struct 
     struct rs_digest found;
     if (u->broken)
         return rs_err_set(err, RS_E_IO, "upload %s: a write failed before", u->uuid);
+    rs_hash_thread_stop(&u->hash_thread);
     RS_TRY(rs_upload_hash_digest(&u->hash, digest->alg, u->file, &found, err));
     if (!rs_digest_eq(&found, digest))
         return rs_err_set(err, RS_E_DIGEST_INVALID, "the content has the digest %s, not %s", found.text, digest->text);

@@ -21,6 +21,9 @@ rs_rc rs_upload_stat(struct rs_registry *registry, rs_str repository, rs_str uui
 rs_rc rs_upload_open(struct rs_registry *registry, rs_str repository, rs_str uuid, enum rs_hash_alg alg,
                      struct rs_upload **out, struct rs_err *err);
 uint64_t rs_upload_offset(const struct rs_upload *upload);
+/* Where to receive the next bytes, *out_cap of them at most: a long upload is hashed by a second thread, which needs
+ * them to stay. NULL: into any buffer of the caller's. */
+void *rs_upload_buffer(struct rs_upload *upload, size_t *out_cap);
 rs_rc rs_upload_write(struct rs_upload *upload, const void *data, size_t len, struct rs_err *err);
 /* Keeps what was received for a later request, and lets go. NULL is fine. */
 void rs_upload_suspend(struct rs_upload **upload);

@@ -111,7 +111,7 @@ static void init_three(void)
 {
     rs_mutex_init(&upper, RS_LOCK_SERVER);
     rs_mutex_init(&middle, RS_LOCK_CACHE);
-    rs_mutex_init(&lower, RS_LOCK_LOG);
+    rs_mutex_init(&lower, RS_LOCK_FAULTY);
 }
 
 static void in_order(void)

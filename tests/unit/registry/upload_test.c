@@ -2,6 +2,7 @@
 #include "fixture.h"
 
 #include "base/mem.h"
+#include "base/thread.h"
 
 #define REPO "lib/app"
 #define OTHER_UUID "0b3a1c2d-0000-4000-8000-0123456789ab"
@@ -58,6 +59,75 @@ static rs_rc push_in_steps(struct fixture *f, const char *bytes, size_t len, siz
     rs_rc rc = rs_upload_commit(&u, digest, &f->err);
     assert_null(u);
     return rc;
+}
+
+/* As the API receives a body: into the upload's own buffer once it has one. Returns how often it had. */
+static size_t write_received(struct fixture *f, struct rs_upload *u, const char *bytes, size_t len, size_t step)
+{
+    size_t beside = 0;
+    for (size_t at = 0, n = 0; at < len; at += n) {
+        size_t cap = step;
+        char *buffer = rs_upload_buffer(u, &cap);
+        n = RS_MIN(RS_MIN(cap, step), len - at);
+        if (buffer != NULL) {
+            memcpy(buffer, bytes + at, n);
+            beside++;
+        }
+        assert_ok(f, rs_upload_write(u, buffer != NULL ? buffer : bytes + at, n, &f->err));
+    }
+    return beside;
+}
+
+/* The second thread's hash is that of the bytes, also when others write between, and for later requests. */
+static void test_long_uploads_are_hashed_beside(void **state)
+{
+    struct fixture *f = *state;
+    const size_t half = 3 * KIB * KIB + 17, len = 2 * half;
+    RS_AUTO(rs_free_ptr) char *bytes = pattern(len);
+    char uuid[RS_UUID_SIZE];
+    struct rs_upload *u;
+    struct rs_digest digest;
+    rs_digest_of(RS_SHA256, bytes, len, &digest);
+    begin(f, uuid);
+    assert_ok(f, open_upload(f, uuid, RS_SHA256, &u));
+    size_t beside = write_received(f, u, bytes, half - 5, 100 * 1000);
+    assert_true(rs_cores() < 2 || beside > 10);
+    assert_ok(f, rs_upload_write(u, bytes + half - 5, 5, &f->err)); /* from a buffer of the caller's */
+    rs_upload_suspend(&u);
+    assert_ok(f, open_upload(f, uuid, RS_SHA256, &u));
+    assert_int_equal(rs_upload_offset(u), half);
+    write_received(f, u, bytes + half, half, 256 * KIB);
+    assert_ok(f, rs_upload_commit(&u, &digest, &f->err));
+    assert_true(has_blob(f, &digest));
+}
+
+/* What failed on its way to the disk was hashed already: the state must not be kept. */
+static void test_a_failed_write_while_hashing_beside(void **state)
+{
+    struct fixture *f = *state;
+    const size_t len = 4 * KIB * KIB;
+    RS_AUTO(rs_free_ptr) char *bytes = pattern(len);
+    char uuid[RS_UUID_SIZE];
+    struct rs_upload *u;
+    struct rs_digest digest;
+    uint64_t offset;
+    size_t cap;
+    rs_digest_of(RS_SHA256, bytes, len, &digest);
+    begin(f, uuid);
+    assert_ok(f, open_upload(f, uuid, RS_SHA256, &u));
+    write_received(f, u, bytes, len / 2, 128 * KIB);
+    char *buffer = rs_upload_buffer(u, &cap);
+    rs_storage_faulty_parse(f->storage, RS_STR("append:nth=1:error=STORAGE_FULL"), &f->err);
+    if (buffer != NULL)
+        memcpy(buffer, bytes + len / 2, 1000);
+    assert_rc(f, RS_E_STORAGE_FULL, rs_upload_write(u, buffer != NULL ? buffer : bytes + len / 2, 1000, &f->err));
+    rs_upload_suspend(&u);
+    rs_storage_faulty_clear(f->storage);
+    assert_ok(f, open_upload(f, uuid, RS_SHA256, &u));
+    offset = rs_upload_offset(u);
+    assert_int_equal(offset, len / 2);
+    write_received(f, u, bytes + offset, len - offset, 128 * KIB);
+    assert_ok(f, rs_upload_commit(&u, &digest, &f->err));
 }
 
 static void test_begin(void **state)
@@ -438,6 +508,8 @@ static void test_suspend_of_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_long_uploads_are_hashed_beside),
+        TEST(test_a_failed_write_while_hashing_beside),
         TEST(test_begin),
         TEST(test_whole),
         TEST(test_empty_blob),
