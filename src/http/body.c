@@ -14,7 +14,7 @@
 #define POLL_MS 1000
 #define DRAIN_MAX (256 * 1024) /* a body's rest that is read rather than the connection closed */
 #define LOW_WATER (128 * 1024) /* a long body is waited for in pieces of this size: fewer wake-ups */
-#define LOW_WATER_FROM (1024 * 1024)
+#define LONG_BODY (1024 * 1024)
 
 void rs_body_begin(struct rs_conn *conn)
 {
@@ -71,12 +71,23 @@ static void set_low_water(struct rs_conn *conn, bool on)
     conn->ex->low_water = on;
 }
 
+/* While a long body is received by a worker, each piece of it would wake the lane's thread for nothing. Turning the
+ * events on again tells the lane of what there is by then, so that none is lost. */
+static void mute(struct rs_conn *conn, bool on)
+{
+    struct epoll_event event = {.events = on ? EPOLLET : RS_CONN_EVENTS, .data.ptr = conn};
+    if (conn->ex->muted == on)
+        return;
+    epoll_ctl(conn->lane->epoll, EPOLL_CTL_MOD, conn->fd, &event);
+    conn->ex->muted = on;
+}
+
 /* At least one byte from the socket. */
 static rs_rc receive(struct rs_conn *conn, void *buf, size_t cap, size_t *out_n, struct rs_err *err)
 {
     struct rs_exchange *ex = conn->ex;
     bool wait = false;
-    set_low_water(conn, ex->req.content_length > LOW_WATER_FROM && ex->body_left > LOW_WATER);
+    set_low_water(conn, ex->req.content_length > LONG_BODY && ex->body_left > LOW_WATER);
     for (;;) {
         if (wait)
             RS_TRY(wait_readable(conn, err));
@@ -84,6 +95,9 @@ static rs_rc receive(struct rs_conn *conn, void *buf, size_t cap, size_t *out_n,
         if (n > 0) {
             conn->drained = false;
             ex->window_bytes += (size_t)n;
+            ex->received += (size_t)n;
+            if (ex->received > LONG_BODY)
+                mute(conn, true);
             *out_n = (size_t)n;
             return RS_OK;
         }
@@ -204,5 +218,6 @@ bool rs_body_finish(struct rs_conn *conn)
     if (follows && ex->req.content_length >= 0)
         skip_counted(conn, ex->counted && ex->body_left <= DRAIN_MAX); /* others wait without a place, not so threads */
     set_low_water(conn, false);
+    mute(conn, false);
     return follows && ex->body_done;
 }

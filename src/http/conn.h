@@ -30,6 +30,9 @@ enum rs_phase { RS_PHASE_HEAD, RS_PHASE_QUEUED, RS_PHASE_RUN, RS_PHASE_SEND, RS_
 /* Who may touch the connection: see OWNERS in server.c. */
 enum rs_owner { RS_OWNER_LANE, RS_OWNER_THREAD, RS_OWNER_THREAD_MISSED, RS_OWNER_NOBODY };
 
+/* What the lane is told of: everything, once each time it changes. */
+#define RS_CONN_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+
 struct rs_exchange {
     struct rs_request req;
     struct rs_arena *arena; /* holds this structure too */
@@ -44,6 +47,8 @@ struct rs_exchange {
     bool body_broken;  /* its end cannot be found any more */
     bool continue_due; /* the client waits for 100 Continue */
     bool low_water;    /* SO_RCVLOWAT is raised */
+    bool muted;        /* the lane gets no events of it */
+    uint64_t received; /* bytes of the body, from the socket */
     int64_t body_left; /* of a Content-Length */
     struct rs_chunk chunk;
 

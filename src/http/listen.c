@@ -155,7 +155,7 @@ static void adopt(struct rs_lane *own, int fd)
 {
     struct rs_lane *lane = choose_lane(own);
     struct rs_conn *conn = rs_conn_new(own->server, lane, fd);
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = conn};
+    struct epoll_event event = {.events = RS_CONN_EVENTS, .data.ptr = conn};
     rs_mutex_lock(&lane->lock);
     conn->next = lane->arrived;
     lane->arrived = conn;

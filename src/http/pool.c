@@ -5,14 +5,9 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "http/lane.h"
 
-/* A blocked thread costs the pages that it touched, whatever the size of its stack (docs/ENGINE.md). */
-#ifdef RS_SANITIZED
-#define STACK_SIZE (2 * 1024 * 1024)
-#else
-#define STACK_SIZE (256 * 1024)
-#endif
 #define SPARE_MS 10000 /* a spare thread beyond the first few ends after this time */
 #define MONITOR_TICK_MS 2
 #define MONITOR_IDLE_MS 50 /* the tick when nothing has been served for a while */
@@ -115,14 +110,8 @@ static void *thread_main(void *arg)
 
 static int start_thread(struct rs_worker *worker)
 {
-    pthread_attr_t attr;
-    pthread_t thread;
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attr, STACK_SIZE);
     atomic_fetch_add(&worker->server->threads, 1);
-    int rc = pthread_create(&thread, &attr, thread_main, worker);
-    pthread_attr_destroy(&attr);
+    int rc = rs_thread_start(NULL, thread_main, worker);
     if (rc != 0)
         atomic_fetch_sub(&worker->server->threads, 1);
     return rc;
@@ -271,7 +260,7 @@ rs_rc rs_pool_start(struct rs_http_server *server, struct rs_err *err)
         rs_pool_give_lane(server, &server->lanes[i]);
     if (server->orphan_count > 0)
         return rs_err_set(err, RS_E_IO, "cannot start threads: is the limit of processes (ulimit -u, pids.max) low?");
-    int rc = pthread_create(&server->monitor, NULL, monitor_main, server);
+    int rc = rs_thread_start(&server->monitor, monitor_main, server);
     if (rc != 0)
         return rs_err_sys(err, rc, "cannot start the monitor thread");
     server->monitor_runs = true;

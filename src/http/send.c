@@ -140,46 +140,52 @@ static void book(struct rs_exchange *ex, size_t n)
     ex->req.reply.body.length -= n - head;
 }
 
-/* The head, together with a body that lies in memory. */
+/* The head, together with a body that lies in memory: one packet if it fits. */
+static ssize_t send_pieces(struct rs_conn *conn, const struct rs_exchange *ex, int flags)
+{
+    const struct rs_source *body = &ex->req.reply.body;
+    struct iovec iov[2] = {{ex->head + ex->head_sent, ex->head_len - ex->head_sent}};
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 1};
+    if (body->kind == RS_SOURCE_MEMORY && body->length > 0) {
+        iov[1] = (struct iovec){(void *)(uintptr_t)(body->memory), body->length};
+        msg.msg_iovlen = 2;
+    }
+    return sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT | flags);
+}
+
 static enum rs_sent send_memory(struct rs_conn *conn)
 {
     struct rs_exchange *ex = conn->ex;
     struct rs_source *body = &ex->req.reply.body;
     bool file = body->kind == RS_SOURCE_FILE && body->length > 0;
-    for (;;) {
-        struct iovec iov[2] = {{ex->head + ex->head_sent, ex->head_len - ex->head_sent}};
-        struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 1};
-        if (body->kind == RS_SOURCE_MEMORY && body->length > 0) {
-            iov[1] = (struct iovec){(void *)(uintptr_t)(body->memory), body->length};
-            msg.msg_iovlen = 2;
-        }
-        if (iov[0].iov_len == 0 && msg.msg_iovlen == 1)
-            return RS_SENT_ALL;
-        ssize_t n = sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT | (file ? MSG_MORE : 0));
+    while (ex->head_sent < ex->head_len || (body->length > 0 && !file)) {
+        uint64_t sent = ex->sent;
+        ssize_t n = send_pieces(conn, ex, file ? MSG_MORE : 0);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return failed();
-        size_t of_body = (size_t)n > iov[0].iov_len ? (size_t)n - iov[0].iov_len : 0;
-        if (of_body > 0)
-            body->memory += of_body;
         book(ex, (size_t)n);
-        if (body->length == 0 || file)
-            if (ex->head_sent == ex->head_len)
-                return RS_SENT_ALL;
+        if (ex->sent > sent)
+            body->memory += ex->sent - sent;
     }
+    return RS_SENT_ALL;
 }
 
-/* Are the next bytes in the page cache? Looks at the first and the last of the piece. */
-static bool resident(const struct rs_source *body, size_t piece)
+/* Are the next bytes in the page cache? Looks at the first and the last of the piece, once for each piece. */
+static bool resident(struct rs_exchange *ex, size_t piece)
 {
+    const struct rs_source *body = &ex->req.reply.body;
     char byte;
+    if (body->offset < ex->resident_to)
+        return true;
     const uint64_t at[] = {body->offset, body->offset + piece - 1};
     for (size_t i = 0; i < RS_COUNT(at); i++) {
         struct iovec iov = {&byte, 1};
         if (preadv2(body->fd, &iov, 1, (off_t)at[i], RWF_NOWAIT) < 0 && errno == EAGAIN)
             return false;
     }
+    ex->resident_to = body->offset + piece;
     return true;
 }
 
@@ -187,10 +193,11 @@ static enum rs_sent send_file(struct rs_conn *conn, bool lane)
 {
     struct rs_exchange *ex = conn->ex;
     struct rs_source *body = &ex->req.reply.body;
+    size_t share = 0;
     while (body->length > 0) {
         size_t piece = RS_MIN(body->length, (uint64_t)PIECE);
         off_t offset = (off_t)body->offset;
-        if (lane && !resident(body, piece))
+        if (lane && !resident(ex, piece))
             return RS_SENT_BLOCK;
         ssize_t n = sendfile(conn->fd, body->fd, &offset, piece);
         if (n < 0 && errno == EINTR)
@@ -201,8 +208,10 @@ static enum rs_sent send_file(struct rs_conn *conn, bool lane)
             return RS_SENT_BROKEN; /* the file is shorter than it was */
         body->offset += (size_t)n;
         book(ex, (size_t)n);
-        if (body->length > 0)
+        share += (size_t)n;
+        if (share >= PIECE && body->length > 0)
             return RS_SENT_SHARE;
+        /* Fewer than asked for: the socket is full, which the next call confirms; only then an event will come. */
     }
     return RS_SENT_ALL;
 }

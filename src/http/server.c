@@ -30,12 +30,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "http/lane.h"
 
 void rs_http_config_defaults(struct rs_http_config *config)
@@ -52,12 +52,6 @@ void rs_http_config_defaults(struct rs_http_config *config)
     config->rate_ms = 30 * 1000;
 }
 
-static unsigned cores(void)
-{
-    cpu_set_t set;
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
-}
-
 rs_rc rs_http_server_new(const struct rs_http_config *config, struct rs_http_server **out, struct rs_err *err)
 {
     if (config->max_workers == 0 || config->reserved_workers >= config->max_workers)
@@ -66,7 +60,7 @@ rs_rc rs_http_server_new(const struct rs_http_config *config, struct rs_http_ser
     struct rs_http_server *server = rs_calloc(1, sizeof *server);
     server->config = *config;
     server->router = rs_router_new(config->routes, config->route_count);
-    server->lane_count = config->lanes > 0 ? RS_MIN(config->lanes, 64u) : RS_MIN(cores(), 64u);
+    server->lane_count = config->lanes > 0 ? RS_MIN(config->lanes, 64u) : RS_MIN(rs_cores(), 64u);
     server->address_slots = 2 * (size_t)config->max_workers;
     server->addresses = rs_calloc(server->address_slots, sizeof *server->addresses);
     server->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
