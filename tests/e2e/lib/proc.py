@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 
-HANG = 300  # seconds after which a thing is taken to hang; never a measure of speed
+HANG = 180  # seconds after which a thing is taken to hang; never a measure of speed
 SANITIZER_MARKS = ("AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "UndefinedBehaviorSanitizer",
                    "runtime error:")
 SIGTERM, SIGKILL = signal.SIGTERM, signal.SIGKILL
