@@ -57,6 +57,7 @@ struct rs_exchange {
     char *head;
     size_t head_len, head_sent;
     uint64_t sent;        /* of the body */
+    bool corked;          /* partial segments wait for the next piece */
     uint64_t resident_to; /* up to this offset the body's file is in the page cache */
 
     /* The minimum rate: bytes since the window began. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sending a reply: the head and a small body in one packet, files by sendfile, a fair share at a time. */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -189,11 +191,20 @@ static bool resident(struct rs_exchange *ex, size_t piece)
     return true;
 }
 
+/* A long file leaves in whole segments: each piece would else end in a short one. Uncorking sends what is left. */
+static void cork(struct rs_conn *conn, bool on)
+{
+    if (conn->ex->corked == on)
+        return;
+    setsockopt(conn->fd, IPPROTO_TCP, TCP_CORK, &(int){on}, sizeof(int));
+    conn->ex->corked = on;
+}
+
 static enum rs_sent send_file(struct rs_conn *conn, bool lane)
 {
     struct rs_exchange *ex = conn->ex;
     struct rs_source *body = &ex->req.reply.body;
-    size_t share = 0;
+    cork(conn, body->length > PIECE || ex->corked);
     while (body->length > 0) {
         size_t piece = RS_MIN(body->length, (uint64_t)PIECE);
         off_t offset = (off_t)body->offset;
@@ -208,11 +219,12 @@ static enum rs_sent send_file(struct rs_conn *conn, bool lane)
             return RS_SENT_BROKEN; /* the file is shorter than it was */
         body->offset += (size_t)n;
         book(ex, (size_t)n);
-        share += (size_t)n;
-        if (share >= PIECE && body->length > 0)
-            return RS_SENT_SHARE;
-        /* Fewer than asked for: the socket is full, which the next call confirms; only then an event will come. */
+        /* Fewer than asked for: the socket is full, and the kernel will tell when it has drained. Trying again at once
+         * would send small pieces. */
+        if (body->length > 0)
+            return (size_t)n < piece ? RS_SENT_WAIT : RS_SENT_SHARE;
     }
+    cork(conn, false);
     return RS_SENT_ALL;
 }
 
