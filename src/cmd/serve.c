@@ -213,14 +213,18 @@ static int stop(struct service *s, int sig)
     rs_log(RS_LOG_INFO, "%s: stopping when running requests are done; a second signal stops at once",
            sig == SIGTERM ? "SIGTERM" : "SIGINT");
     rs_systemd_notify("STOPPING=1");
-    RS_ASSERT(pthread_create(&thread, NULL, drain, s->server) == 0);
+    /* Without a thread to be had, this one drains and hears no second signal. */
+    bool apart = pthread_create(&thread, NULL, drain, s->server) == 0;
+    if (!apart)
+        drain(s->server);
     while ((sig = rs_process_wait()) != SIGUSR1) {
         if (sig == SIGHUP)
             continue;
         status = RS_EXIT_FAILED;
         rs_http_abort(s->server);
     }
-    pthread_join(thread, NULL);
+    if (apart)
+        pthread_join(thread, NULL);
     rs_log(RS_LOG_INFO, "roadstead has stopped");
     return status;
 }
