@@ -9,6 +9,7 @@ import tempfile
 
 from . import proc
 
+RELEASE = "bookworm"
 BUSYBOX = "/usr/bin/busybox"  # of busybox-static
 
 
@@ -18,13 +19,19 @@ def cache_directory():
     return path
 
 
+def mirror():
+    """Where this machine's apt gets that release."""
+    found = proc.run("apt-get", "indextargets", "--format", "$(CODENAME) $(REPO_URI)", "Identifier: Packages")
+    return next(line.split()[1] for line in found.splitlines() if line.split()[0] == RELEASE)
+
+
 def debian_tar():
     """A debootstrapped Debian as a tar, made once for all runs."""
-    target = cache_directory() / "debian-bookworm.tar"
+    target = cache_directory() / f"debian-{RELEASE}.tar"
     if not target.exists():
         work = pathlib.Path(tempfile.mkdtemp(prefix="debootstrap-", dir=cache_directory()))
         try:
-            proc.run("debootstrap", "--variant=minbase", "bookworm", work / "root", timeout=1200)
+            proc.run("debootstrap", "--variant=minbase", RELEASE, work / "root", mirror(), timeout=1200)
             proc.run("tar", "-C", work / "root", "--numeric-owner", "--exclude=./dev/*", "-cf", work / "root.tar", ".")
             os.rename(work / "root.tar", target)
         finally:
