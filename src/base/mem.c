@@ -189,16 +189,23 @@ char *rs_arena_z(struct rs_arena *arena, rs_str s)
     return copy_z(rs_arena_alloc(arena, s.len + 1), s);
 }
 
+rs_str rs_arena_vprintf(struct rs_arena *arena, const char *fmt, va_list args)
+{
+    va_list again;
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, fmt, args);
+    RS_ASSERT(n >= 0);
+    char *text = rs_arena_alloc(arena, (size_t)n + 1);
+    vsnprintf(text, (size_t)n + 1, fmt, again);
+    va_end(again);
+    return (rs_str){text, (size_t)n};
+}
+
 rs_str rs_arena_printf(struct rs_arena *arena, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    int n = vsnprintf(NULL, 0, fmt, args);
+    rs_str text = rs_arena_vprintf(arena, fmt, args);
     va_end(args);
-    RS_ASSERT(n >= 0);
-    char *text = rs_arena_alloc(arena, (size_t)n + 1);
-    va_start(args, fmt);
-    vsnprintf(text, (size_t)n + 1, fmt, args);
-    va_end(args);
-    return (rs_str){text, (size_t)n};
+    return text;
 }

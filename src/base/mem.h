@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <stdarg.h>
+
 #include "base/cc.h"
 #include "base/str.h"
 
@@ -28,3 +30,4 @@ void *rs_arena_zalloc(struct rs_arena *arena, size_t size);
 rs_str rs_arena_copy(struct rs_arena *arena, rs_str s); /* the copy is NUL-terminated behind its length */
 char *rs_arena_z(struct rs_arena *arena, rs_str s);     /* NUL-terminated copy */
 rs_str rs_arena_printf(struct rs_arena *arena, const char *fmt, ...) RS_PRINTF(2, 3);
+rs_str rs_arena_vprintf(struct rs_arena *arena, const char *fmt, va_list args) RS_PRINTF(2, 0);

@@ -215,8 +215,10 @@ bool rs_body_finish(struct rs_conn *conn)
     struct rs_exchange *ex = conn->ex;
     /* A client that still waits for leave to send may send or not: where its next request begins is unknown. */
     bool follows = !ex->body_broken && !ex->continue_due;
+    /* Only a route that takes bodies waits for the rest of one, in its place: nobody else has asked for it. */
+    bool wait = ex->counted && ex->route->kind == RS_ROUTE_BODY && ex->body_left <= DRAIN_MAX;
     if (follows && ex->req.content_length >= 0)
-        skip_counted(conn, ex->counted && ex->body_left <= DRAIN_MAX); /* others wait without a place, not so threads */
+        skip_counted(conn, wait);
     set_low_water(conn, false);
     mute(conn, false);
     return follows && ex->body_done;

@@ -9,9 +9,10 @@
 #include "base/clock.h"
 #include "http/lane.h"
 
-#define LINGER_MS 2000
-#define LINGER_MAX (1024 * 1024) /* bytes thrown away after the last reply */
-#define PIPELINE_SHARE 32        /* requests of one connection in a row, while others wait */
+#define LINGER_MS 10000
+#define LINGER_DRAINING_MS 2000
+#define LINGER_MAX (16 * 1024 * 1024) /* bytes thrown away after the last reply */
+#define PIPELINE_SHARE 32             /* requests of one connection in a row, while others wait */
 #define SAVED_MAX (RS_IO_BUFFER + 64 * 1024)
 #define EMPTY_LINES_MAX 8 /* before a request line */
 
@@ -241,6 +242,16 @@ static enum next run_handler(struct rs_conn *conn)
     return reply_ready(conn);
 }
 
+/* What follows may block. When no thread can take the lane, the connection waits for one instead. */
+static enum next go_on_as_worker(struct rs_worker *worker, struct rs_conn *conn)
+{
+    if (rs_worker_block(worker))
+        return GO;
+    rs_conn_save(conn);
+    rs_pool_defer_conn(conn->server, conn);
+    return GONE;
+}
+
 static enum next dispatch(struct rs_worker *worker, struct rs_conn *conn)
 {
     struct rs_exchange *ex = conn->ex;
@@ -263,8 +274,7 @@ static enum next dispatch(struct rs_worker *worker, struct rs_conn *conn)
         return GO;
     if (!rs_places_enter(conn))
         return GONE;
-    rs_worker_block(worker);
-    return GO;
+    return go_on_as_worker(worker, conn);
 }
 
 static enum next take_head(struct rs_worker *worker, struct rs_conn *conn, size_t len)
@@ -367,8 +377,7 @@ static enum next step_send(struct rs_worker *worker, struct rs_conn *conn)
     case RS_SENT_SHARE:
         return worker->lane != NULL ? YIELD : GO;
     case RS_SENT_BLOCK:
-        rs_worker_block(worker);
-        return GO;
+        return go_on_as_worker(worker, conn);
     case RS_SENT_BROKEN:
         break;
     }
@@ -435,7 +444,9 @@ bool rs_conn_overdue(struct rs_conn *conn, int64_t now_ms)
         return true;
     if (conn->phase == RS_PHASE_SEND)
         return rs_rate_too_slow(conn, now_ms);
-    return now_ms >= conn->deadline_ms;
+    /* A server that drains waits less for what is thrown away anyway. */
+    bool hurry = conn->phase == RS_PHASE_LINGER && atomic_load(&conn->server->draining);
+    return now_ms >= conn->deadline_ms - (hurry ? LINGER_MS - LINGER_DRAINING_MS : 0);
 }
 
 void rs_conn_end(struct rs_worker *worker, struct rs_conn *conn)

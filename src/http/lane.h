@@ -103,11 +103,14 @@ rs_rc rs_pool_start(struct rs_http_server *server, struct rs_err *err);
 void rs_pool_stop(struct rs_http_server *server); /* spare threads and the monitor end */
 void rs_pool_give_lane(struct rs_http_server *server, struct rs_lane *lane);
 void rs_pool_give_conn(struct rs_http_server *server, struct rs_conn *conn);
+/* The same when a thread becomes spare or can be started again. */
+void rs_pool_defer_conn(struct rs_http_server *server, struct rs_conn *conn);
 /* The lane's holder begins and ends serving one event. False: the lane was taken meanwhile. */
 void rs_serving_begin(struct rs_worker *worker);
 bool rs_serving_end(struct rs_worker *worker);
-/* Gives the lane, if this thread still has it, to another thread. */
-void rs_worker_block(struct rs_worker *worker);
+/* Gives the lane, if this thread still has it, to another thread. False: there is none, and it still has it; whoever
+ * blocks now holds up all connections of the lane. */
+bool rs_worker_block(struct rs_worker *worker);
 
 /* places.c: how many requests may be served by workers. */
 /* Takes a place; false: the connection has been queued (or refused: ex->queue_over) and belongs to the queue. */

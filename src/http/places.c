@@ -6,11 +6,11 @@
 #include "base/clock.h"
 #include "http/lane.h"
 
-/* A body that is announced as empty trickles nowhere. */
+/* Whatever the route wants: a body that is announced can trickle, unless it is announced as empty. */
 static bool is_body(const struct rs_conn *conn)
 {
-    const struct rs_exchange *ex = conn->ex;
-    return ex->route->kind == RS_ROUTE_BODY && ex->req.has_body && ex->req.content_length != 0;
+    const struct rs_request *req = &conn->ex->req;
+    return req->has_body && req->content_length != 0;
 }
 
 /* The address's slot; a free one if it has none. There are twice as many slots as workers. */

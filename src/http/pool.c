@@ -132,6 +132,15 @@ static bool give_spare_locked(struct rs_http_server *server, struct rs_lane *lan
     return true;
 }
 
+static void add_orphan_conn_locked(struct rs_http_server *server, struct rs_conn *conn)
+{
+    struct rs_conn **end = &server->orphan_conns;
+    while (*end != NULL)
+        end = &(*end)->link;
+    conn->link = NULL;
+    *end = conn;
+}
+
 /* No thread could be started: the work waits for one that becomes spare, or for the monitor to try again. */
 static void keep_orphan(struct rs_http_server *server, struct rs_lane *lane, struct rs_conn *conn)
 {
@@ -144,26 +153,32 @@ static void keep_orphan(struct rs_http_server *server, struct rs_lane *lane, str
         RS_ASSERT(server->orphan_count < RS_COUNT(server->orphan_lanes));
         server->orphan_lanes[server->orphan_count++] = lane;
     } else {
-        conn->link = server->orphan_conns;
-        server->orphan_conns = conn;
+        add_orphan_conn_locked(server, conn);
     }
     rs_mutex_unlock(&server->pool);
 }
 
-static void give(struct rs_http_server *server, struct rs_lane *lane, struct rs_conn *conn)
+/* To a spare thread, or to a new one. False: there is none. */
+static bool give_thread(struct rs_http_server *server, struct rs_lane *lane, struct rs_conn *conn)
 {
     rs_mutex_lock(&server->pool);
     bool given = give_spare_locked(server, lane, conn);
     rs_mutex_unlock(&server->pool);
     if (given)
-        return;
+        return true;
     struct rs_worker *worker = worker_new(server);
     worker->job_lane = lane;
     worker->job_conn = conn;
-    if (start_thread(worker) != 0) {
-        worker_free(worker);
+    if (start_thread(worker) == 0)
+        return true;
+    worker_free(worker);
+    return false;
+}
+
+static void give(struct rs_http_server *server, struct rs_lane *lane, struct rs_conn *conn)
+{
+    if (!give_thread(server, lane, conn))
         keep_orphan(server, lane, conn);
-    }
 }
 
 static void retry_orphan(struct rs_http_server *server)
@@ -186,6 +201,11 @@ void rs_pool_give_conn(struct rs_http_server *server, struct rs_conn *conn)
     give(server, NULL, conn);
 }
 
+void rs_pool_defer_conn(struct rs_http_server *server, struct rs_conn *conn)
+{
+    keep_orphan(server, NULL, conn);
+}
+
 void rs_serving_begin(struct rs_worker *worker)
 {
     worker->serving = atomic_load_explicit(&worker->lane->serving, memory_order_relaxed) + 1;
@@ -206,15 +226,19 @@ bool rs_serving_end(struct rs_worker *worker)
     return false;
 }
 
-void rs_worker_block(struct rs_worker *worker)
+bool rs_worker_block(struct rs_worker *worker)
 {
     struct rs_lane *lane = worker->lane;
     if (lane == NULL)
-        return;
+        return true;
     worker->lane = NULL;
     if (!claim(lane, worker->serving))
-        return; /* the monitor was first */
-    rs_pool_give_lane(worker->server, lane);
+        return true; /* the monitor was first */
+    if (give_thread(worker->server, lane, NULL))
+        return true;
+    worker->lane = lane;
+    rs_serving_begin(worker);
+    return false;
 }
 
 /* The safety net for a handler that blocks without saying so: a lane whose thread has been serving the same event for

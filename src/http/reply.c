@@ -69,13 +69,11 @@ void rs_reply_header_c(struct rs_request *req, const char *name, const char *val
 
 void rs_reply_headerf(struct rs_request *req, const char *name, const char *fmt, ...)
 {
-    char value[4096];
     va_list ap;
     va_start(ap, fmt);
-    int n = vsnprintf(value, sizeof value, fmt, ap);
+    rs_str value = rs_arena_vprintf(req->arena, fmt, ap);
     va_end(ap);
-    RS_ASSERT(n >= 0);
-    rs_reply_header(req, name, (rs_str){value, RS_MIN((size_t)n, sizeof value - 1)});
+    put_header(req, name, value);
 }
 
 void rs_reply_body(struct rs_request *req, struct rs_source body)

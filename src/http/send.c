@@ -215,8 +215,10 @@ static enum rs_sent send_file(struct rs_conn *conn, bool lane)
             continue;
         if (n < 0)
             return failed();
-        if (n == 0)
-            return RS_SENT_BROKEN; /* the file is shorter than it was */
+        if (n == 0) {
+            ex->req.log_error = RS_STR("the stored file has become shorter while it was sent");
+            return RS_SENT_BROKEN;
+        }
         body->offset += (size_t)n;
         book(ex, (size_t)n);
         /* Fewer than asked for: the socket is full, and the kernel will tell when it has drained. Trying again at once

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/uri.h"
 
+#define HOST_MAX 255 /* bytes of a name (RFC 1035 2.3.4) */
+
 static int hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
@@ -84,7 +86,7 @@ bool rs_uri_authority_valid(rs_str authority)
     for (i = 0; i < host.len; i++)
         if (!host_char(host.ptr[i], literal))
             return false;
-    return port.len <= 5 && all_digits(port);
+    return host.len <= HOST_MAX && port.len <= 5 && all_digits(port);
 }
 
 /* absolute-form: "http://authority/path"; leaves path and query in *rest. */

@@ -92,6 +92,18 @@ static void test_content_range_names_the_bytes(void **state)
     finish(req);
 }
 
+static void test_long_values_are_whole(void **state)
+{
+    (void)state;
+    struct rs_request *req = make(NULL, NULL);
+    char value[8000];
+    memset(value, 'v', sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+    rs_reply_headerf(req, "Location", "/%s", value);
+    assert_int_equal(strlen(reply_header(req, "Location")), sizeof value);
+    finish(req);
+}
+
 static void test_head_ignores_ranges(void **state)
 {
     (void)state;
@@ -138,6 +150,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_content_range_names_the_bytes),
+        cmocka_unit_test(test_long_values_are_whole),
         cmocka_unit_test(test_head_ignores_ranges),
         cmocka_unit_test(test_headers_replace_and_grow),
         cmocka_unit_test(test_queries_are_decoded),
