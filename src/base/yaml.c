@@ -291,6 +291,18 @@ static rs_rc load_stream(struct loader *l, struct rs_yaml **out)
     return RS_OK;
 }
 
+/* A mark of the byte order goes: libyaml, told the encoding, would count it as a column and break the indentation. */
+static rs_rc check_encoding(struct loader *l, rs_str *text)
+{
+    if (rs_str_starts(*text, RS_STR("\xef\xbb\xbf")))
+        *text = rs_str_from(*text, 3);
+    bool marked = rs_str_starts(*text, RS_STR("\xff\xfe")) || rs_str_starts(*text, RS_STR("\xfe\xff"));
+    /* YAML begins with an ASCII character: in UTF-16 one of its two bytes is 0. */
+    if (marked || (text->len >= 2 && (text->ptr[0] == '\0') != (text->ptr[1] == '\0')))
+        return fail(l, 1, RS_E_INVALID, "this is UTF-16; only UTF-8 is read: convert it");
+    return RS_OK;
+}
+
 rs_rc rs_yaml_parse(struct rs_arena *arena, const char *origin, rs_str text, struct rs_yaml **out, unsigned *error_line,
                     struct rs_err *err)
 {
@@ -298,12 +310,17 @@ rs_rc rs_yaml_parse(struct rs_arena *arena, const char *origin, rs_str text, str
     *error_line = 0;
     if (text.len > RS_YAML_BYTES_MAX)
         return rs_err_set(err, RS_E_TOO_BIG, "larger than %d bytes", RS_YAML_BYTES_MAX);
+    rs_rc rc = check_encoding(&l, &text);
+    if (rc != RS_OK) {
+        *error_line = l.error_line;
+        return rc;
+    }
     if (!yaml_parser_initialize(&l.parser))
         return rs_err_set(err, RS_E_INTERNAL, "libyaml cannot be initialised");
     yaml_parser_set_encoding(&l.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&l.parser, (const unsigned char *)(text.len > 0 ? text.ptr : ""), text.len);
     struct rs_yaml *root;
-    rs_rc rc = load_stream(&l, &root);
+    rc = load_stream(&l, &root);
     if (l.has_event)
         yaml_event_delete(&l.event);
     yaml_parser_delete(&l.parser);

@@ -291,9 +291,22 @@ static void broken_files(void **state)
         {"version: 0.1\nlog: {\n", NULL, "E 3 syntax\n"},
         {"version: 0.1\nversion: 0.1\n", NULL, "E 2 syntax\n"},
         {GOOD "---\nversion: 0.1\n", NULL, "E 3 syntax\n"},
+        {"\xff\xfev", NULL, "E 1 syntax\n"}, /* UTF-16 */
     };
     (void)state;
     check_cases(cases, RS_COUNT(cases));
+}
+
+/* As docker-registry does, whatever editor the file comes from. */
+static void byte_order_mark(void **state)
+{
+    (void)state;
+    struct loaded l = load("\xef\xbb\xbf" GOOD "loglevel: debug\n", NULL);
+    assert_int_equal(l.rc, RS_OK);
+    assert_string_equal(rs_buf_z(&l.told), "");
+    assert_string_equal(l.config->storage.root, "/srv");
+    assert_int_equal(l.config->log.level, RS_LOG_DEBUG);
+    unload(&l);
 }
 
 static void missing_file(void **state)
@@ -350,6 +363,7 @@ int main(void)
         cmocka_unit_test(entries_below_one_mean_the_default),
         cmocka_unit_test(anchors_work),
         cmocka_unit_test(broken_files),
+        cmocka_unit_test(byte_order_mark),
         cmocka_unit_test(missing_file),
         cmocka_unit_test(first_error_is_returned),
         cmocka_unit_test(no_report_is_fine),

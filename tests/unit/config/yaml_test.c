@@ -15,12 +15,17 @@ struct fixture {
     struct rs_err err;
 };
 
-static rs_rc parse(struct fixture *f, const char *text)
+static rs_rc parse_bytes(struct fixture *f, rs_str text)
 {
     rs_arena_free(&f->arena);
     f->arena = rs_arena_new();
     f->root = NULL;
-    return rs_yaml_parse(f->arena, "test", rs_str_c(text), &f->root, &f->line, &f->err);
+    return rs_yaml_parse(f->arena, "test", text, &f->root, &f->line, &f->err);
+}
+
+static rs_rc parse(struct fixture *f, const char *text)
+{
+    return parse_bytes(f, rs_str_c(text));
 }
 
 static int setup(void **state)
@@ -64,6 +69,48 @@ static void empty_document_is_null(void **state)
     for (size_t i = 0; i < RS_COUNT(texts); i++) {
         assert_int_equal(parse(f, texts[i]), RS_OK);
         assert_true(rs_yaml_is_null(f->root));
+    }
+}
+
+/* Editors of other systems write one; it must not count as the first column. */
+static void byte_order_mark_is_skipped(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(parse(f, "\xef\xbb\xbfversion: 0.1\nb:\n  c: d\n"), RS_OK);
+    assert_int_equal(f->root->count, 2);
+    assert_true(rs_str_eq_c(f->root->first->key, "version"));
+    assert_int_equal(f->root->first->line, 1);
+    assert_int_equal(rs_yaml_get(rs_yaml_get(f->root, "b"), "c")->line, 3);
+    assert_int_equal(parse(f, "\xef\xbb\xbf---\na: 1\n"), RS_OK);
+    assert_int_equal(parse(f, "\xef\xbb\xbf"
+                              "a: 1\nb: 2\na: 3\n"),
+                     RS_E_INVALID);
+    assert_int_equal(f->line, 3);
+}
+
+static void utf16_is_refused_by_name(void **state)
+{
+    static const rs_str texts[] = {
+        {"\xff\xfe"
+         "a\0:\0 \0"
+         "1\0",
+         10}, /* marked: little and big end first */
+        {"\xfe\xff\0a\0:\0 \0"
+         "1",
+         10},
+        {"a\0:\0 \0"
+         "1\0",
+         8}, /* not marked */
+        {"\0a\0:\0 \0"
+         "1",
+         8},
+    };
+    struct fixture *f = *state;
+    for (size_t i = 0; i < RS_COUNT(texts); i++) {
+        assert_int_equal(parse_bytes(f, texts[i]), RS_E_INVALID);
+        assert_int_equal(f->line, 1);
+        assert_non_null(strstr(f->err.text, "UTF-16"));
+        assert_non_null(strstr(f->err.text, "UTF-8"));
     }
 }
 
@@ -332,6 +379,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_order_and_lines),
         cmocka_unit_test(empty_document_is_null),
+        cmocka_unit_test(byte_order_mark_is_skipped),
+        cmocka_unit_test(utf16_is_refused_by_name),
         cmocka_unit_test(duplicate_key_names_both_lines),
         cmocka_unit_test(errors_have_lines),
         cmocka_unit_test(error_text_holds_no_content),
