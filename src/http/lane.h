@@ -76,6 +76,7 @@ struct rs_http_server {
     atomic_bool stopping;
     atomic_uint connections;
     atomic_uint threads;
+    unsigned max_threads; /* whatever the disk does */
     atomic_ullong requests;
 
     struct rs_mutex places; /* SERVER: */
@@ -103,7 +104,7 @@ rs_rc rs_pool_start(struct rs_http_server *server, struct rs_err *err);
 void rs_pool_stop(struct rs_http_server *server); /* spare threads and the monitor end */
 void rs_pool_give_lane(struct rs_http_server *server, struct rs_lane *lane);
 void rs_pool_give_conn(struct rs_http_server *server, struct rs_conn *conn);
-/* The same when a thread becomes spare or can be started again. */
+/* The same, when a thread becomes spare or can be started again. */
 void rs_pool_defer_conn(struct rs_http_server *server, struct rs_conn *conn);
 /* The lane's holder begins and ends serving one event. False: the lane was taken meanwhile. */
 void rs_serving_begin(struct rs_worker *worker);

@@ -110,8 +110,8 @@ static void *thread_main(void *arg)
 
 static int start_thread(struct rs_worker *worker)
 {
-    atomic_fetch_add(&worker->server->threads, 1);
-    int rc = rs_thread_start(NULL, thread_main, worker);
+    bool may = atomic_fetch_add(&worker->server->threads, 1) < worker->server->max_threads;
+    int rc = may ? rs_thread_start(NULL, thread_main, worker) : EAGAIN;
     if (rc != 0)
         atomic_fetch_sub(&worker->server->threads, 1);
     return rc;
@@ -241,6 +241,14 @@ bool rs_worker_block(struct rs_worker *worker)
     return false;
 }
 
+static bool has_thread(struct rs_http_server *server)
+{
+    rs_mutex_lock(&server->pool);
+    bool spare = server->spare != NULL;
+    rs_mutex_unlock(&server->pool);
+    return spare || atomic_load(&server->threads) < server->max_threads;
+}
+
 /* The safety net for a handler that blocks without saying so: a lane whose thread has been serving the same event for
  * two ticks goes to another thread. Returns whether anything is being served. */
 static bool watch_lane(struct rs_lane *lane)
@@ -253,7 +261,7 @@ static bool watch_lane(struct rs_lane *lane)
         return !same;
     }
     lane->monitor_ticks = same ? lane->monitor_ticks + 1 : 0;
-    if (lane->monitor_ticks >= 2 && claim(lane, serving)) {
+    if (lane->monitor_ticks >= 2 && has_thread(lane->server) && claim(lane, serving)) {
         lane->monitor_ticks = 0;
         rs_pool_give_lane(lane->server, lane);
     }

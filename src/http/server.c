@@ -61,6 +61,8 @@ rs_rc rs_http_server_new(const struct rs_http_config *config, struct rs_http_ser
     server->config = *config;
     server->router = rs_router_new(config->routes, config->route_count);
     server->lane_count = config->lanes > 0 ? RS_MIN(config->lanes, 64u) : RS_MIN(rs_cores(), 64u);
+    /* Workers, as many that wait for the disk in the middle of a reply, and holders of lanes. */
+    server->max_threads = 2 * (config->max_workers + server->lane_count + 1);
     server->address_slots = 2 * (size_t)config->max_workers;
     server->addresses = rs_calloc(server->address_slots, sizeof *server->addresses);
     server->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);

@@ -193,6 +193,33 @@ static void test_a_worker_gives_a_busy_connection_back_to_its_lane(void **state)
     harness_stop(&h);
 }
 
+/* A disk that hangs must not cost a thread for each request. */
+static void test_threads_are_limited_whatever_blocks(void **state)
+{
+    (void)state;
+    struct harness h;
+    struct rs_http_stats stats;
+    int fds[100];
+    harness_init(&h);
+    h.config.max_workers = 4;
+    h.config.reserved_workers = 1;
+    harness_start(&h);
+    for (size_t i = 0; i < RS_COUNT(fds); i++) {
+        fds[i] = client_connect(&h);
+        client_send(fds[i], i % 4 == 0 ? "PUT /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nok" GET("/sleep")
+                                       : GET("/sleep"));
+    }
+    for (size_t i = 0; i < RS_COUNT(fds); i++) {
+        assert_int_equal(client_reply(fds[i], NULL, 0), 200);
+        if (i % 4 == 0)
+            assert_int_equal(client_reply(fds[i], NULL, 0), 200);
+        close(fds[i]);
+        rs_http_stats(h.server, &stats);
+        assert_in_range(stats.threads, 2, 14);
+    }
+    harness_stop(&h);
+}
+
 static void test_what_follows_the_last_request_does_not_reset_the_connection(void **state)
 {
     (void)state;
@@ -333,6 +360,7 @@ int main(void)
         cmocka_unit_test(test_503_does_not_wait_for_the_body),
         cmocka_unit_test(test_a_client_that_reads_slowly_but_steadily_is_served),
         cmocka_unit_test(test_a_worker_gives_a_busy_connection_back_to_its_lane),
+        cmocka_unit_test(test_threads_are_limited_whatever_blocks),
         cmocka_unit_test(test_what_follows_the_last_request_does_not_reset_the_connection),
         cmocka_unit_test(test_connections_leave_descriptors_for_files),
         cmocka_unit_test(test_descriptors_run_out),
