@@ -11,8 +11,9 @@
 
 #define LINGER_MS 10000
 #define LINGER_DRAINING_MS 2000
-#define LINGER_MAX (16 * 1024 * 1024) /* bytes thrown away after the last reply */
-#define PIPELINE_SHARE 32             /* requests of one connection in a row, while others wait */
+/* Bytes thrown away after the last reply: more than a manifest that is too big. */
+#define LINGER_MAX (16 * 1024 * 1024)
+#define SHARE 32 /* requests of one connection in a row, or pieces thrown away, while others wait */
 #define SAVED_MAX (RS_IO_BUFFER + 64 * 1024)
 #define EMPTY_LINES_MAX 8 /* before a request line */
 
@@ -424,7 +425,9 @@ bool rs_conn_run(struct rs_worker *worker, struct rs_conn *conn)
     while (next == GO) {
         enum rs_phase before = conn->phase;
         next = step(worker, conn);
-        if (next == GO && before == RS_PHASE_SEND && conn->phase == RS_PHASE_HEAD && ++served == PIPELINE_SHARE)
+        bool turn =
+            before == RS_PHASE_LINGER || (before == RS_PHASE_SEND && next == GO && conn->phase == RS_PHASE_HEAD);
+        if (next == GO && turn && ++served == SHARE)
             next = YIELD;
         if (next != PARK && next != YIELD)
             continue;
@@ -449,17 +452,16 @@ bool rs_conn_overdue(struct rs_conn *conn, int64_t now_ms)
     return now_ms >= conn->deadline_ms - (hurry ? LINGER_MS - LINGER_DRAINING_MS : 0);
 }
 
-void rs_conn_end(struct rs_worker *worker, struct rs_conn *conn)
+bool rs_conn_end(struct rs_worker *worker, struct rs_conn *conn)
 {
     struct rs_err err;
     if (conn->phase != RS_PHASE_HEAD || conn->in.len == 0) {
         rs_conn_close(conn);
-        return;
+        return false;
     }
     conn->worker = worker;
     rs_err_set(&err, RS_E_REQUEST_TIMEOUT, "the head was not complete after %lld ms",
                (long long)conn->server->config.head_ms);
     refuse(worker, conn, RS_E_REQUEST_TIMEOUT, &err);
-    while (rs_conn_run(worker, conn))
-        continue;
+    return rs_conn_run(worker, conn);
 }

@@ -103,7 +103,7 @@ bool rs_conn_run(struct rs_worker *worker, struct rs_conn *conn);
 /* A look at a parked connection by its lane's thread, which owns it now: true if its time is over. */
 bool rs_conn_overdue(struct rs_conn *conn, int64_t now_ms);
 /* Ends one that is overdue: a late head is answered with 408, the rest is closed. Like rs_conn_run. */
-void rs_conn_end(struct rs_worker *worker, struct rs_conn *conn);
+bool rs_conn_end(struct rs_worker *worker, struct rs_conn *conn);
 /* Hands it to its lane. False: something has happened meanwhile, and the thread still owns it. */
 bool rs_conn_park(struct rs_conn *conn);
 /* The calling thread owns it; the memory is freed later, by the lane. */

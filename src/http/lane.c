@@ -120,12 +120,8 @@ static void empty_mailbox(struct rs_lane *lane, int64_t now_ms)
 /* Serves a connection that this thread owns. False: the lane was taken meanwhile. */
 static bool serve(struct rs_worker *worker, struct rs_lane *lane, struct rs_conn *conn, bool end)
 {
-    bool more = false;
     rs_serving_begin(worker);
-    if (end)
-        rs_conn_end(worker, conn);
-    else
-        more = rs_conn_run(worker, conn);
+    bool more = end ? rs_conn_end(worker, conn) : rs_conn_run(worker, conn);
     if (rs_serving_end(worker)) {
         if (more)
             push_ready(lane, conn);
