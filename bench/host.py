@@ -2,6 +2,7 @@
 """The machine: what it is, and the one setting of it that a bench must fix."""
 
 import contextlib
+import json
 import os
 import platform
 import re
@@ -86,7 +87,16 @@ def file_system(path):
     return _first_line(["findmnt", "-n", "-o", "FSTYPE", "-T", path])
 
 
-def describe(root, disk, roadstead):
+def _build(roadstead, lane):
+    """How the program was built, as meson knows it; of a program from elsewhere we know nothing."""
+    if os.path.realpath(roadstead) != os.path.realpath(os.path.join(lane, "roadstead")):
+        return "not known: the program came from ROADSTEAD_BIN"
+    with open(os.path.join(lane, "meson-info", "intro-buildoptions.json")) as file:
+        option = {each["name"]: each["value"] for each in json.load(file)}
+    return f"script/build {os.path.basename(lane)}: meson's buildtype {option['buildtype']}, optimization {option['optimization']}"
+
+
+def describe(root, disk, roadstead, lane):
     """(what, value) pairs for the head of the page."""
     return [
         ("CPU", _cpu()),
@@ -94,6 +104,7 @@ def describe(root, disk, roadstead):
         ("kernel", platform.release()),
         ("disk", f"{file_system(disk)}, a directory under {os.path.dirname(disk)}"),
         ("Roadstead", f"{_first_line([roadstead, 'version']) if roadstead else 'not built'}, commit {_commit(root)}"),
+        ("build of Roadstead", _build(roadstead, lane) if roadstead else "not built"),
         ("docker-registry", _package("docker-registry")),
         ("nginx", _package("nginx")),
         ("wrk", _package("wrk")),

@@ -6,14 +6,15 @@ from rows import Row, wrk
 from servers import DockerRegistry, Nginx, NginxCopying, Roadstead, Usage
 
 PEER = Nginx.name
-FASTER = NginxCopying.name
+MODES = {Nginx.name: "sendfile on", NginxCopying.name: "sendfile off"}
 
 
 class Manifests(Row):
     name = "manifest"
     title = "Manifest GET by tag"
     method = ("wrk, one thread, keep-alive; access logs off everywhere; nginx: 2 workers, the same bytes as a file, open_file_cache. "
-              "The aim was set against nginx with sendfile on; small files leave it faster without, so that is shown as well.")
+              "The verdicts are held against the faster nginx of the two, with sendfile on or off, by the median of its requests/s; "
+              "the ratio to the other one stands beside.")
     kinds = (Roadstead, DockerRegistry, Nginx, NginxCopying)
     columns = (("rate", "requests/s", ",.0f"), ("cpu_us", "server CPU µs a request", ".1f"), ("p99_ms", "p99 ms", ".2f"),
                ("peak_mb", "peak MB", ".1f"))
@@ -30,11 +31,17 @@ class Manifests(Row):
     def aims(self, samples):
         for count in self.connections:
             case = f"{count} connections"
-            ours, peer, faster = (case, US), (case, PEER), (case, FASTER)
-            yield at_least(f"manifest GET by tag, {case}: requests/s", samples.ratio("rate", ours, peer), 0.9,
-                           "× nginx").beside(samples.ratio("rate", ours, faster), "with sendfile off")
-            yield at_most(f"manifest GET by tag, {case}: CPU a request", samples.ratio("cpu_us", ours, peer), 1.1,
-                          "× nginx").beside(samples.ratio("cpu_us", ours, faster), "with sendfile off")
+            faster, slower = _by_rate(samples, case)
+            for work, metric, judge, bound in (("requests/s", "rate", at_least, 0.9), ("CPU a request", "cpu_us", at_most, 1.1)):
+                ratio, other = (samples.ratio(metric, (case, US), (case, peer)) for peer in (faster, slower))
+                yield judge(f"manifest GET by tag, {case}: {work}", ratio, bound, "× the faster nginx").beside(
+                    other, f"nginx with {MODES.get(slower)}")
+
+
+def _by_rate(samples, case):
+    """Both nginx, the faster first. Where one was not measured nobody knows which that is: none, so "not run"."""
+    rates = {name: samples.median(case, name, "rate") for name in MODES}
+    return (None, None) if None in rates.values() else sorted(rates, key=rates.get, reverse=True)
 
 
 class Blobs(Row):

@@ -15,8 +15,8 @@ from servers import DockerRegistry, Limit, Roadstead, Usage
 
 BLOB = 256 << 20
 CHUNK = 16 << 20
-LIMIT = "limit, pipelined"
-PLAIN = "limit, inline"
+PIPELINED = "limit, pipelined"
+INLINE = "limit, inline"
 
 
 class LimitSubject:
@@ -33,8 +33,9 @@ class Pushes(Row):
     name = "push"
     title = "256 MiB blob push, on disk"
     method = ("Fresh content each time, made and hashed before the clock starts; time from the POST to the 201. The limit receives "
-              "the same bytes from the same client, hashes with OpenSSL, writes and syncs once: `inline` in one thread, "
-              "`pipelined` with the hash in a second thread and early write-back, the best we know; the aim is held against the latter.")
+              "the same bytes from the same client, hashes with OpenSSL, writes and syncs once: `inline` just so, in one thread; "
+              "`pipelined` with the hash in a second thread and early write-back, the best we know. The verdicts are held against "
+              "`pipelined`, the stricter of the two; the ratio to `inline` stands beside.")
     columns = (("rate", "GB/s", ".3f"), ("cpu_gb", "server CPU s a GB", ".2f"), ("peak_mb", "peak MB", ".1f"))
     cases = (("one PUT", 0), ("PATCH chunks of 16 MiB", CHUNK))
 
@@ -56,8 +57,9 @@ class Pushes(Row):
 
     def aims(self, samples):
         for case, _chunk in self.cases:
-            best, plain = (samples.ratio("rate", (case, US), ("bare", limit)) for limit in (LIMIT, PLAIN))
-            yield at_least(f"256 MiB blob push, {case}", best, 0.8, "× the limit").beside(plain, "the plain one")
+            pipelined, inline = (samples.ratio("rate", (case, US), ("bare", limit)) for limit in (PIPELINED, INLINE))
+            yield at_least(f"256 MiB blob push, {case}: GB/s", pipelined, 0.8, "× the pipelined limit").beside(
+                inline, "the inline limit")
 
 
 LAYERS = 20

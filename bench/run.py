@@ -36,7 +36,7 @@ def arguments():
     parser.add_argument("--congestion", default="cubic", help="TCP congestion control for all servers (set when we may)")
     parser.add_argument("--nice", type=int, default=0, help="priority of all servers and clients; negative against a busy machine")
     parser.add_argument("--output", help="where the page goes; default bench/RESULTS.md for a whole run, else nowhere")
-    parser.add_argument("--clients", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--lane", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--roadstead", default="", help=argparse.SUPPRESS)
     given = parser.parse_args()
     unknown = [row for row in given.rows if row not in names]
@@ -88,7 +88,7 @@ def measure(given, bench, wanted):
     """Returns the page."""
     busy, ours, begin = proc.busy_seconds(), our_cpu(), time.monotonic()
     facts = [("date", datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"))]
-    facts += host.describe(ROOT, bench.disk, bench.binaries.get("roadstead"))
+    facts += host.describe(ROOT, bench.disk, bench.binaries.get("roadstead"), given.lane)
     with host.congestion(given.congestion) as congestion:
         bench.seed = seed.make(bench.binaries["docker-registry"], bench.client_path("push"), os.path.join(bench.disk, "seed"))
         results = run_rows(bench, wanted)
@@ -110,7 +110,7 @@ def main():
     binaries = find_programs(given.roadstead)
     if "roadstead" not in binaries:
         print(f"script/bench: {given.roadstead or 'roadstead'} is not there; its figures will be missing", file=sys.stderr)
-    bench = Bench(given.clients, binaries, given.rounds, given.quick)
+    bench = Bench(os.path.join(given.lane, "bench"), binaries, given.rounds, given.quick)
     wanted = [row for row in ROWS if not given.rows or row.name in given.rows]
     with directory(os.environ.get("ROADSTEAD_BENCH_DIR", "/var/tmp")) as bench.disk, directory("/dev/shm") as bench.shared_memory:
         text = measure(given, bench, wanted)
