@@ -200,6 +200,14 @@ static void cork(struct rs_conn *conn, bool on)
     conn->ex->corked = on;
 }
 
+/* When fewer bytes left than asked for, the socket is full mostly, and the kernel will tell when much of it is free;
+ * trying again at once would send small pieces. But the file may have ended early as well. */
+static bool is_full(int fd)
+{
+    struct pollfd pfd = {.fd = fd, .events = POLLOUT};
+    return poll(&pfd, 1, 0) == 0;
+}
+
 static enum rs_sent send_file(struct rs_conn *conn, bool lane)
 {
     struct rs_exchange *ex = conn->ex;
@@ -221,10 +229,8 @@ static enum rs_sent send_file(struct rs_conn *conn, bool lane)
         }
         body->offset += (size_t)n;
         book(ex, (size_t)n);
-        /* Fewer than asked for: the socket is full, and the kernel will tell when it has drained. Trying again at once
-         * would send small pieces. */
         if (body->length > 0)
-            return (size_t)n < piece ? RS_SENT_WAIT : RS_SENT_SHARE;
+            return (size_t)n < piece && is_full(conn->fd) ? RS_SENT_WAIT : RS_SENT_SHARE;
     }
     cork(conn, false);
     return RS_SENT_ALL;

@@ -193,6 +193,34 @@ static void test_a_worker_gives_a_busy_connection_back_to_its_lane(void **state)
     harness_stop(&h);
 }
 
+/* Not even when nobody's rate is looked at. */
+static void test_a_file_that_becomes_shorter_ends_the_connection(void **state)
+{
+    (void)state;
+    struct harness h;
+    char path[128], scratch[65536];
+    harness_init(&h);
+    h.config.min_rate = 0;
+    harness_start(&h);
+    int fd = client_connect(&h);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){65536}, sizeof(int)), 0);
+    client_send(fd, GET("/file/big"));
+    assert_false(client_quiet(fd, 10000));
+    snprintf(path, sizeof path, "%s/big", h.directory);
+    assert_int_equal(truncate(path, BIG_BYTES - 1000000), 0);
+    size_t total = 0;
+    while (!client_quiet(fd, 10000)) {
+        ssize_t n = recv(fd, scratch, sizeof scratch, 0);
+        if (n <= 0)
+            break;
+        total += (size_t)n;
+    }
+    assert_in_range(total, 1, BIG_BYTES - 900000);
+    assert_true(client_closed(fd));
+    close(fd);
+    harness_stop(&h);
+}
+
 /* A disk that hangs must not cost a thread for each request. */
 static void test_threads_are_limited_whatever_blocks(void **state)
 {
@@ -360,6 +388,7 @@ int main(void)
         cmocka_unit_test(test_503_does_not_wait_for_the_body),
         cmocka_unit_test(test_a_client_that_reads_slowly_but_steadily_is_served),
         cmocka_unit_test(test_a_worker_gives_a_busy_connection_back_to_its_lane),
+        cmocka_unit_test(test_a_file_that_becomes_shorter_ends_the_connection),
         cmocka_unit_test(test_threads_are_limited_whatever_blocks),
         cmocka_unit_test(test_what_follows_the_last_request_does_not_reset_the_connection),
         cmocka_unit_test(test_connections_leave_descriptors_for_files),
