@@ -5,11 +5,9 @@
  */
 #include "base/log.h"
 
-#include <unistd.h>
-
 #include "api/api_priv.h"
 #include "base/clock.h"
-#include "base/io.h"
+#include "base/sink.h"
 
 #define LINE_MAX_BYTES (32 * 1024)
 #define TEXT_MAX 4096 /* of one value that the client chose */
@@ -157,6 +155,16 @@ void rs_access_combined(struct rs_buf *out, const struct rs_request *req, uint64
     rs_buf_add_char(out, '\n');
 }
 
+/* In the log: programs that analyse the combined format would not understand it. */
+static void tell_dropped(void)
+{
+    uint64_t n = rs_sink_take_dropped(RS_SINK_ACCESS);
+
+    if (n > 0)
+        rs_log(RS_LOG_WARN, "%llu lines of the access log were dropped: the reader of standard output is too slow",
+               (unsigned long long)n);
+}
+
 /* One write a line, so that lines of several threads do not mix. */
 static void print_combined(const struct rs_request *req, uint64_t sent)
 {
@@ -164,8 +172,8 @@ static void print_combined(const struct rs_request *req, uint64_t sent)
 
     rs_buf_init(&line, LINE_MAX_BYTES);
     rs_access_combined(&line, req, sent, rs_wall_s());
-    if (!line.overflow)
-        (void)rs_write_all(STDOUT_FILENO, line.ptr, line.len, NULL); /* a lost line is no reason to stop serving */
+    if (!line.overflow && rs_sink_write(RS_SINK_ACCESS, rs_buf_str(&line)))
+        tell_dropped();
 }
 
 void rs_api_on_done(const struct rs_request *req, void *ctx, uint64_t sent, int64_t us, bool complete)

@@ -4,10 +4,9 @@
 
 #include <errno.h>
 #include <stdarg.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "base/io.h"
+#include "base/sink.h"
 
 #define LINE_MAX_BYTES (64 * 1024)
 #define TAIL_BYTES (16 * 1024) /* kept free for what must stand behind the fields: the message, fully escaped */
@@ -267,19 +266,39 @@ static void (*const builders[])(struct rs_buf *line, const char *level, rs_str m
     [RS_LOG_LOGSTASH] = build_logstash,
 };
 
+static bool emit(enum rs_log_level level, const char *message, const struct rs_log_field *fields, size_t n)
+{
+    RS_AUTO(rs_buf_release) struct rs_buf line;
+    rs_buf_init(&line, LINE_MAX_BYTES);
+    rs_buf_reserve(&line, 1024);
+    builders[config.format](&line, level_names[level], rs_str_sub(rs_str_c(message), 0, MESSAGE_MAX_BYTES), fields, n);
+    rs_buf_add_char(&line, '\n');
+    return rs_sink_write(RS_SINK_LOG, rs_buf_str(&line));
+}
+
+/* Whatever the level is: nobody shall take the log for whole. False: no line goes out now. */
+static bool tell_dropped(void)
+{
+    uint64_t n = rs_sink_take_dropped(RS_SINK_LOG);
+    if (n == 0)
+        return true;
+    char message[128];
+    snprintf(message, sizeof message, "%llu log lines were dropped: the reader of the log is too slow",
+             (unsigned long long)n);
+    if (emit(RS_LOG_WARN, message, NULL, 0))
+        return true;
+    rs_sink_add_dropped(RS_SINK_LOG, n);
+    return false;
+}
+
 void rs_log_event(enum rs_log_level level, const char *message, const struct rs_log_field *fields, size_t n)
 {
     if (!rs_log_enabled(level))
         return;
     int saved = errno; /* whoever logs an error may still want to look at it */
-    struct rs_buf line;
-    rs_buf_init(&line, LINE_MAX_BYTES);
-    rs_buf_reserve(&line, 1024);
-    builders[config.format](&line, level_names[level], rs_str_sub(rs_str_c(message), 0, MESSAGE_MAX_BYTES), fields, n);
-    rs_buf_add_char(&line, '\n');
-    (void)rs_write_all(STDERR_FILENO, line.ptr, line.len, NULL); /* where could we tell that the log is broken? */
-    rs_buf_release(&line);
-    errno = saved;
+    if (tell_dropped())
+        (void)emit(level, message, fields, n); /* where could we tell that the log is broken? */
+    errno = saved;                             /* if not, the notice was counted in the event's place */
 }
 
 void rs_log(enum rs_log_level level, const char *fmt, ...)
