@@ -259,8 +259,9 @@ static int make_root(char *root, unsigned *made)
         ++*made;
         return 0;
     }
-    if (errno != ENOENT)
-        return errno == EEXIST || access(root, F_OK) == 0 ? 0 : errno;
+    int why = errno; /* access sets it too */
+    if (why != ENOENT)
+        return why == EEXIST || access(root, F_OK) == 0 ? 0 : why;
     char *slash = strrchr(root, '/');
     if (slash == NULL || slash == root)
         return ENOENT;
@@ -282,7 +283,8 @@ rs_rc rs_storage_fs_new(const char *root, struct rs_storage **out, struct rs_err
     int errnum = make_root(path, &made);
     RS_AUTO(rs_fd_close) int fd = errnum == 0 ? open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (fd < 0) {
-        rs_err_sys(err, errnum != 0 ? errnum : errno, "the storage's root directory %s cannot be used", root);
+        rs_err_sys(err, errnum != 0 ? errnum : errno, "the storage's root directory %s cannot be %s", root,
+                   errnum != 0 ? "created" : "opened");
         if (err != NULL)
             err->rc = RS_E_CONFIG;
         return RS_E_CONFIG;
