@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/process.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <signal.h>
@@ -10,15 +12,22 @@
 #include "base/str.h"
 
 #define FILES_WANTED (1024 * 1024) /* what the kernel allows by default (fs.nr_open) */
+#define FILES_NEEDED 64            /* the server's own, and a few connections with their files */
 
-void rs_process_raise_files(uint64_t *out)
+rs_rc rs_process_std_fds(struct rs_err *err)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) /* gets the lowest number that is free */
+            return rs_err_sys(err, errno, "the descriptor %d is closed, and /dev/null cannot be opened for it", fd);
+    return RS_OK;
+}
+
+rs_rc rs_process_raise_files(uint64_t *out, struct rs_err *err)
 {
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
-        *out = 0;
-        return;
-    }
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return rs_err_sys(err, errno, "the limit of open files cannot be read");
     struct rlimit wanted = {RS_MAX(limit.rlim_max, FILES_WANTED), RS_MAX(limit.rlim_max, FILES_WANTED)};
     if (setrlimit(RLIMIT_NOFILE, &wanted) != 0) { /* not root, or above fs.nr_open */
         wanted = (struct rlimit){limit.rlim_max, limit.rlim_max};
@@ -26,6 +35,12 @@ void rs_process_raise_files(uint64_t *out)
             wanted = limit;
     }
     *out = wanted.rlim_cur;
+    if (*out < FILES_NEEDED)
+        return rs_err_set(err, RS_E_IO,
+                          "only %llu open files are allowed, %d are the least that is needed; raise the limit "
+                          "(ulimit -n, LimitNOFILE=), best to some thousands",
+                          (unsigned long long)*out, FILES_NEEDED);
+    return RS_OK;
 }
 
 /* --- signals --- */
@@ -57,6 +72,7 @@ void rs_process_signals(void)
     for (size_t i = 0; i < RS_COUNT(handled); i++)
         sigaction(handled[i], &handle, NULL);
     sigaction(SIGPIPE, &ignore, NULL);
+    sigaction(SIGXFSZ, &ignore, NULL); /* a file beyond the limit (ulimit -f) is that write's error, EFBIG */
     /* PID 1 inherits orphans; when SIGCHLD is ignored the kernel buries them. */
     sigaction(SIGCHLD, &ignore, NULL);
 }

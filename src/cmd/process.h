@@ -4,11 +4,16 @@
 
 #include "base/err.h"
 
-/* Raises the limit of open files as far as it goes; root raises the hard limit too. *out: what it is now. */
-void rs_process_raise_files(uint64_t *out);
+/* Opens /dev/null on those of the descriptors 0, 1 and 2 that are closed: else a socket or a file would get the number,
+ * and the log would be written into it. */
+rs_rc rs_process_std_fds(struct rs_err *err);
 
-/* Blocks the signals that rs_process_wait waits for, ignores SIGPIPE, and lets the kernel reap orphans, so that it
- * works as PID 1 of a container. Threads that are made later inherit it. */
+/* Raises the limit of open files as far as it goes; root raises the hard limit too. *out: what it is now. RS_E_IO: it
+ * stays too low to serve anybody. */
+rs_rc rs_process_raise_files(uint64_t *out, struct rs_err *err);
+
+/* Blocks the signals that rs_process_wait waits for, ignores SIGPIPE and SIGXFSZ, and lets the kernel reap orphans, so
+ * that it works as PID 1 of a container. Threads that are made later inherit it. */
 void rs_process_signals(void);
 /* The next signal: SIGTERM, SIGINT, SIGHUP or SIGUSR1. */
 int rs_process_wait(void);

@@ -2,10 +2,12 @@
 /* roadstead serve [CONFIG.yml]: configuration → storage, registry, API, server; then waits for a signal. */
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "api/api.h"
 #include "base/log.h"
+#include "base/sink.h"
 #include "cmd/cmd.h"
 #include "cmd/process.h"
 #include "cmd/systemd.h"
@@ -139,11 +141,20 @@ static rs_rc add_faults(struct service *s, struct rs_err *err)
     return RS_OK;
 }
 
+static rs_rc open_storage(struct service *s, struct rs_err *err)
+{
+    const char *user = s->config->user;
+
+    if (rs_storage_fs_new(s->config->storage.root, &s->storage, err) == RS_OK)
+        return RS_OK;
+    return user[0] == '\0' ? err->rc : rs_err_wrap(err, "as roadstead.user \"%s\"", user);
+}
+
 static rs_rc make_registry(struct service *s, struct rs_err *err)
 {
     struct rs_registry_config config = {.manifest_cache_bytes = (size_t)s->config->manifest_cache};
 
-    RS_TRY(rs_storage_fs_new(s->config->storage.root, &s->storage, err));
+    RS_TRY(open_storage(s, err));
     RS_TRY(add_faults(s, err));
     RS_TRY(rs_registry_new(&config, s->storage, &s->registry, err));
     rs_api_attach(s->api, s->registry);
@@ -174,7 +185,7 @@ static rs_rc start(const char *path, struct service *s, struct rs_err *err)
     uint64_t files;
 
     RS_TRY(load(path, s, err));
-    rs_process_raise_files(&files);
+    RS_TRY(rs_process_raise_files(&files, err));
     RS_TRY(make_server(s, err));
     RS_TRY(rs_process_become(s->config->user, err));
     RS_TRY(make_registry(s, err));
@@ -197,16 +208,25 @@ static int wait_for_stop(void)
     }
 }
 
+struct drain {
+    struct rs_http_server *server;
+    _Atomic bool done;
+};
+
 static void *drain(void *ctx)
 {
-    rs_http_drain(ctx);
-    kill(getpid(), SIGUSR1); /* wakes the main thread */
+    struct drain *d = ctx;
+
+    rs_http_drain(d->server);
+    atomic_store(&d->done, true);
+    kill(getpid(), SIGUSR1); /* only wakes the main thread: anybody may send it */
     return NULL;
 }
 
 /* Lets running transfers end; a second signal ends them. */
 static int stop(struct service *s, int sig)
 {
+    struct drain draining = {.server = s->server};
     pthread_t thread;
     int status = RS_EXIT_OK;
 
@@ -214,11 +234,12 @@ static int stop(struct service *s, int sig)
            sig == SIGTERM ? "SIGTERM" : "SIGINT");
     rs_systemd_notify("STOPPING=1");
     /* Without a thread to be had, this one drains and hears no second signal. */
-    bool apart = pthread_create(&thread, NULL, drain, s->server) == 0;
+    bool apart = pthread_create(&thread, NULL, drain, &draining) == 0;
     if (!apart)
-        drain(s->server);
-    while ((sig = rs_process_wait()) != SIGUSR1) {
-        if (sig == SIGHUP)
+        drain(&draining);
+    while (!atomic_load(&draining.done)) {
+        sig = rs_process_wait();
+        if (sig == SIGHUP || sig == SIGUSR1)
             continue;
         status = RS_EXIT_FAILED;
         rs_http_abort(s->server);
@@ -238,7 +259,10 @@ static int serve(const char *path)
     RS_AUTO(service_release) struct service service = {0};
     struct rs_err err = {0};
 
+    if (rs_process_std_fds(&err) != RS_OK)
+        return RS_EXIT_FAILED; /* told to nobody: there may be no standard error */
     rs_process_signals();
+    rs_sink_open();
     if (start(path, &service, &err) == RS_OK)
         return stop(&service, wait_for_stop());
     if (service.config != NULL)

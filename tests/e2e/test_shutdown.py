@@ -84,6 +84,21 @@ def test_second_sigterm_stops_at_once(start_server):
     pull.connection.close()
 
 
+@pytest.mark.ours
+def test_no_other_signal_is_taken_for_the_end_of_the_drain(start_server):
+    server = start_server(config={"http": {"draintimeout": "24h"}})
+    pulls = [begin_pull(server), begin_pull(server)]
+    server.daemon.signal(proc.SIGTERM)
+    wait_refused(server)
+    for number in (proc.signal.SIGUSR1, proc.signal.SIGHUP, proc.signal.SIGUSR1):
+        server.daemon.signal(number)
+    assert_complete(pulls[0])
+    assert server.running
+    server.daemon.signal(proc.SIGTERM)
+    server.wait_ended(status=1)
+    pulls[1].connection.close()
+
+
 def test_drain_ends_with_its_timeout(start_server):
     server = start_server(config={"http": {"draintimeout": "500ms"}})
     pull = begin_pull(server)
