@@ -94,7 +94,7 @@ struct rs_http_server {
     unsigned spare_count;
     struct rs_lane *orphan_lanes[64]; /* no thread could be started for them */
     unsigned orphan_count;
-    struct rs_conn *orphan_conns;
+    struct rs_conn *orphan_conns, **orphan_end;
     pthread_t monitor;
     bool monitor_runs;
 };

@@ -42,6 +42,8 @@ static bool take_orphan_locked(struct rs_worker *worker)
     if (server->orphan_conns != NULL) {
         worker->job_conn = server->orphan_conns;
         server->orphan_conns = worker->job_conn->link;
+        if (server->orphan_conns == NULL)
+            server->orphan_end = &server->orphan_conns;
         return true;
     }
     return false;
@@ -134,11 +136,9 @@ static bool give_spare_locked(struct rs_http_server *server, struct rs_lane *lan
 
 static void add_orphan_conn_locked(struct rs_http_server *server, struct rs_conn *conn)
 {
-    struct rs_conn **end = &server->orphan_conns;
-    while (*end != NULL)
-        end = &(*end)->link;
     conn->link = NULL;
-    *end = conn;
+    *server->orphan_end = conn;
+    server->orphan_end = &conn->link;
 }
 
 /* No thread could be started: the work waits for one that becomes spare, or for the monitor to try again. */

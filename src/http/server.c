@@ -65,6 +65,7 @@ rs_rc rs_http_server_new(const struct rs_http_config *config, struct rs_http_ser
     server->max_threads = 2 * (config->max_workers + server->lane_count + 1);
     server->address_slots = 2 * (size_t)config->max_workers;
     server->addresses = rs_calloc(server->address_slots, sizeof *server->addresses);
+    server->orphan_end = &server->orphan_conns;
     server->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     int64_t shortest = RS_MIN(config->head_ms, config->idle_ms);
     if (config->min_rate > 0)
