@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 
 #define LINGER_MS 10000
 #define LINGER_DRAINING_MS 2000
+#define DRAIN_HEAD_MS 1000
 /* Bytes thrown away after the last reply: more than a manifest that is too big. */
 #define LINGER_MAX (16 * 1024 * 1024)
 #define SHARE 32 /* requests of one connection in a row, or pieces thrown away, while others wait */
@@ -346,11 +348,17 @@ static enum next step_head(struct rs_worker *worker, struct rs_conn *conn)
     return PARK;
 }
 
+/* Closing over them would reset the connection. */
+static bool has_unread(const struct rs_conn *conn)
+{
+    int bytes = 0;
+    return ioctl(conn->fd, FIONREAD, &bytes) == 0 && bytes > 0;
+}
+
 static enum next after_reply(struct rs_conn *conn)
 {
     bool keep = conn->ex->keep_alive;
-    bool more = !conn->drained || atomic_load(&conn->owner) == RS_OWNER_THREAD_MISSED;
-    bool linger = !conn->ex->body_done || conn->in.len > 0 || more;
+    bool linger = !keep && (!conn->ex->body_done || conn->in.len > 0 || has_unread(conn));
     drop_exchange(conn, true);
     if (keep) {
         conn->phase = RS_PHASE_HEAD;
@@ -442,13 +450,14 @@ bool rs_conn_run(struct rs_worker *worker, struct rs_conn *conn)
 
 bool rs_conn_overdue(struct rs_conn *conn, int64_t now_ms)
 {
-    bool idle = conn->phase == RS_PHASE_HEAD && conn->in.len == 0;
-    if (idle && atomic_load(&conn->server->draining))
-        return true;
+    bool draining = atomic_load(&conn->server->draining);
     if (conn->phase == RS_PHASE_SEND)
         return rs_rate_too_slow(conn, now_ms);
-    /* A server that drains waits less for what is thrown away anyway. */
-    bool hurry = conn->phase == RS_PHASE_LINGER && atomic_load(&conn->server->draining);
+    /* A server that drains waits for what runs, less for half a head and for what is thrown away anyway. */
+    if (draining && conn->phase == RS_PHASE_HEAD &&
+        (conn->in.len == 0 || now_ms - conn->head_start_ms >= DRAIN_HEAD_MS))
+        return true;
+    bool hurry = draining && conn->phase == RS_PHASE_LINGER;
     return now_ms >= conn->deadline_ms - (hurry ? LINGER_MS - LINGER_DRAINING_MS : 0);
 }
 

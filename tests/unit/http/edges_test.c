@@ -367,11 +367,11 @@ static void test_draining_takes_no_longer_than_what_runs(void **state)
         harness_start(&h);
         for (size_t i = 0; i < RS_COUNT(fds); i++) {
             fds[i] = client_connect(&h);
-            client_send(fds[i], GET("/small") GET("/small"));
+            client_send(fds[i], i % 8 == 0 ? "GET /sm" : GET("/small") GET("/small"));
         }
         int64_t start = rs_mono_ms();
         rs_http_drain(h.server);
-        assert_in_range(rs_mono_ms() - start, 0, 4000); /* 2 s of them lingering */
+        assert_in_range(rs_mono_ms() - start, 0, 5000); /* 1 s for half heads, 2 s of lingering */
         assert_int_equal(connections(&h), 0);
         for (size_t i = 0; i < RS_COUNT(fds); i++)
             close(fds[i]);
