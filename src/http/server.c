@@ -20,6 +20,8 @@
  *   LANE           parked; the holder of its lane takes it when an event or a look is due     → THREAD
  *   THREAD         a thread serves it; the holder notes an event that comes meanwhile         → THREAD_MISSED
  *                  when it has to wait again, the thread parks it                             → LANE
+ *                  while it waits for a thread, the list that holds it owns it like one: the ready list of the lane
+ *                  (or its mailbox), the queue for a worker's place (places.c), the work without a thread (pool.c)
  *   THREAD_MISSED  instead of parking, the thread must look at the socket again               → THREAD
  *   NOBODY         closed; in the lane's mailbox. The memory is freed by the holder when the batch of events that was
  *                  taken before the closing is used up, so that no event can point to freed memory
