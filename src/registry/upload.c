@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ENDS ONCE. An upload is there if it has both `startedat` and `data`. Only rs_upload_begin makes them, startedat first
+ * (registry:2 does the same), before anybody can know the UUID; nobody makes them again. Whoever writes holds the lock
+ * on data. The one that commits renames data away, or removes it, with the lock held. So whoever comes second, in this
+ * process or another, either cannot have the lock (416), or does not find data (404), or has opened the winner's and
+ * sees under the lock that the path no longer names it (404). It never meets an empty upload that somebody else has
+ * filled and ended. A crash or a failed sync may leave one of the two alone: no upload then, the client begins anew.
+ *
+ * The states of the hash lie beside data and are written without looking whether the upload still is: so whoever has
+ * written one looks afterwards, and removes what is left if the upload was removed meanwhile.
+ */
 #include "registry/upload.h"
 
 #include "base/mem.h"
@@ -34,7 +45,7 @@ static rs_rc unknown(rs_rc rc, rs_str repository, rs_str uuid, struct rs_err *er
                       RS_STR_ARG(repository), RS_STR_ARG(uuid));
 }
 
-/* An upload exists if it has its startedat. */
+/* Half of what makes an upload: see ENDS ONCE. */
 static rs_rc check_started(struct rs_storage *storage, rs_str repository, rs_str uuid, struct rs_err *err)
 {
     struct rs_path path;
@@ -59,6 +70,12 @@ rs_rc rs_upload_begin(struct rs_registry *registry, rs_str repository, char out_
     rs_rfc3339(rs_wall_s(), now);
     rs_path_upload_startedat(&path, repository, rs_str_c(uuid));
     RS_TRY(rs_storage_put(registry->storage, path.z, rs_str_c(now), NULL, err));
+    rs_path_upload_data(&path, repository, rs_str_c(uuid));
+    rs_rc rc = rs_storage_append_create(registry->storage, path.z, err);
+    if (rc != RS_OK) {
+        remove_upload(registry->storage, repository, rs_str_c(uuid));
+        return rc;
+    }
     memcpy(out_uuid, uuid, sizeof uuid);
     return RS_OK;
 }
@@ -67,11 +84,11 @@ rs_rc rs_upload_stat(struct rs_registry *registry, rs_str repository, rs_str uui
                      struct rs_err *err)
 {
     struct rs_path path;
-    struct rs_storage_stat st = {0};
+    struct rs_storage_stat st;
     RS_TRY(check_started(registry->storage, repository, uuid, err));
     rs_rc rc = rs_storage_stat(registry->storage, rs_path_upload_data(&path, repository, uuid), &st, err);
-    if (rc != RS_OK && rc != RS_E_NOT_FOUND) /* none: nothing was received yet */
-        return rc;
+    if (rc != RS_OK)
+        return unknown(rc, repository, uuid, err);
     *out_offset = st.size;
     return RS_OK;
 }
@@ -119,17 +136,6 @@ static rs_rc open_data(struct rs_upload *u, uint64_t *out_size, struct rs_err *e
     return RS_OK;
 }
 
-/* Opening the data of an upload that has just ended makes them anew, without bytes and without a startedat. */
-static rs_rc check_not_ended(struct rs_upload *u, uint64_t size, struct rs_err *err)
-{
-    if (size > 0)
-        return RS_OK;
-    rs_rc rc = check_started(u->storage, repository_of(u), u->hash.uuid, err);
-    if (rc == RS_E_BLOB_UPLOAD_UNKNOWN)
-        remove_upload(u->storage, repository_of(u), u->hash.uuid);
-    return rc;
-}
-
 rs_rc rs_upload_open(struct rs_registry *registry, rs_str repository, rs_str uuid, enum rs_hash_alg alg,
                      struct rs_upload **out, struct rs_err *err)
 {
@@ -137,7 +143,6 @@ rs_rc rs_upload_open(struct rs_registry *registry, rs_str repository, rs_str uui
     RS_TRY(check_started(registry->storage, repository, uuid, err));
     RS_AUTO(auto_free) struct rs_upload *u = upload_new(registry, repository, uuid);
     RS_TRY(open_data(u, &size, err));
-    RS_TRY(check_not_ended(u, size, err));
     RS_TRY(rs_upload_hash_open(&u->hash, alg, u->file, size, err));
     u->offset = u->opened_at = size;
     *out = rs_take(&u);
@@ -178,6 +183,11 @@ static void save_hash(struct rs_upload *u)
     if (u->hash_thread != NULL)
         rs_hash_thread_wait(u->hash_thread);
     rs_upload_hash_save(&u->hash);
+    struct rs_path path;
+    struct rs_storage_stat st;
+    rs_path_upload_data(&path, repository_of(u), u->hash.uuid);
+    if (rs_storage_stat(u->storage, path.z, &st, NULL) == RS_E_NOT_FOUND)
+        remove_upload(u->storage, repository_of(u), u->hash.uuid);
 }
 
 rs_rc rs_upload_write(struct rs_upload *upload, const void *data, size_t len, struct rs_err *err)

@@ -29,7 +29,8 @@ rs_rc rs_upload_write(struct rs_upload *upload, const void *data, size_t len, st
 void rs_upload_suspend(struct rs_upload **upload);
 /* Checks the digest, makes blob and link durable and visible, ends the upload. RS_E_DIGEST_INVALID: the bytes are not
  * those; the upload is removed. RS_E_BLOB_UPLOAD_UNKNOWN: it was cancelled meanwhile. On another error it is suspended,
- * unless its data had become a blob already; then the client has to begin anew. Always nulls *upload. */
+ * unless its data had become a blob already or were lost in a failed sync; then the client has to begin anew. Always
+ * nulls *upload. */
 rs_rc rs_upload_commit(struct rs_upload **upload, const struct rs_digest *digest, struct rs_err *err);
 /* Removes it. RS_E_BLOB_UPLOAD_UNKNOWN. */
 rs_rc rs_upload_cancel(struct rs_registry *registry, rs_str repository, rs_str uuid, struct rs_err *err);

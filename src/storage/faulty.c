@@ -15,13 +15,21 @@
 #define RULES_MAX 32
 
 static const char *const call_names[RS_FAULTY_CALLS + 1] = {
-    [RS_FAULTY_STAT] = "stat",       [RS_FAULTY_READ] = "read",
-    [RS_FAULTY_OPEN] = "open",       [RS_FAULTY_PUT] = "put",
-    [RS_FAULTY_KEEP] = "keep",       [RS_FAULTY_MKDIR] = "mkdir",
-    [RS_FAULTY_REMOVE] = "remove",   [RS_FAULTY_LIST] = "list",
-    [RS_FAULTY_SYNC] = "sync",       [RS_FAULTY_APPEND_OPEN] = "append_open",
-    [RS_FAULTY_APPEND] = "append",   [RS_FAULTY_APPEND_READ] = "append_read",
-    [RS_FAULTY_PUBLISH] = "publish", [RS_FAULTY_CALLS] = "any",
+    [RS_FAULTY_STAT] = "stat",
+    [RS_FAULTY_READ] = "read",
+    [RS_FAULTY_OPEN] = "open",
+    [RS_FAULTY_PUT] = "put",
+    [RS_FAULTY_KEEP] = "keep",
+    [RS_FAULTY_MKDIR] = "mkdir",
+    [RS_FAULTY_REMOVE] = "remove",
+    [RS_FAULTY_LIST] = "list",
+    [RS_FAULTY_SYNC] = "sync",
+    [RS_FAULTY_APPEND_CREATE] = "append_create",
+    [RS_FAULTY_APPEND_OPEN] = "append_open",
+    [RS_FAULTY_APPEND] = "append",
+    [RS_FAULTY_APPEND_READ] = "append_read",
+    [RS_FAULTY_PUBLISH] = "publish",
+    [RS_FAULTY_CALLS] = "any",
 };
 
 struct rule {
@@ -241,6 +249,12 @@ static rs_rc faulty_open(struct rs_storage *storage, const char *path, struct rs
 
 /* --- objects that grow --- */
 
+static rs_rc faulty_append_create(struct rs_storage *storage, const char *path, struct rs_err *err)
+{
+    RS_TRY(gate(storage, RS_FAULTY_APPEND_CREATE, path, err));
+    return rs_storage_append_create(inner_of(storage), path, err);
+}
+
 static rs_rc faulty_append_open(struct rs_storage *storage, const char *path, struct rs_storage_file **out,
                                 uint64_t *out_size, struct rs_err *err)
 {
@@ -308,6 +322,7 @@ static const struct rs_storage_ops faulty_ops = {
     .list = faulty_list,
     .sync = faulty_sync,
     .flushes = faulty_flushes,
+    .append_create = faulty_append_create,
     .append_open = faulty_append_open,
     .append = faulty_append,
     .append_read = faulty_append_read,

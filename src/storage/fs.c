@@ -64,8 +64,10 @@ rs_rc fs_make_directory(struct fs *fs, rs_str directory, struct rs_err *err)
     char path[RS_STORAGE_PATH_MAX + 1];
     RS_ASSERT(rs_str_copy_z(directory, path, sizeof(path)));
     int errnum = path[1] == '\0' ? 0 : make_directory(fs->root, path + 1);
-    if (errnum == 0 || errnum == ENOENT) /* ENOENT: somebody removes while we make; the caller tries again */
+    if (errnum == 0)
         return RS_OK;
+    if (errnum == ENOENT) /* somebody removes while we make; the caller tries again */
+        return fs_root_check(fs, err);
     return fs_err_place(err, errnum, path);
 }
 
@@ -75,6 +77,15 @@ rs_rc fs_err_place(struct rs_err *err, int errnum, const char *path)
         return rs_err_set(err, RS_E_IO,
                           "there is no place for %s: something else lies there, or its directory is removed", path);
     return rs_err_sys(err, errnum, "cannot create %s", path);
+}
+
+rs_rc fs_err_use(struct fs *fs, struct rs_err *err, int errnum, const char *verb, const char *path)
+{
+    if (errnum == ELOOP) /* like a link to nowhere */
+        return rs_err_set(err, RS_E_NOT_FOUND, "cannot %s %s: the links on its way lead in a circle", verb, path);
+    if (errnum == ENOENT || errnum == ESTALE)
+        RS_TRY(fs_root_check(fs, err));
+    return rs_err_sys(err, errnum, "cannot %s %s", verb, path);
 }
 
 /* --- reading --- */
@@ -115,20 +126,21 @@ static rs_rc fs_stat(struct rs_storage *storage, const char *path, struct rs_sto
     struct fs *fs = (struct fs *)storage;
     struct stat st;
     if (fstatat(fs->root, fs_relative(path), &st, 0) != 0)
-        return rs_err_sys(err, errno, "cannot look at %s", path);
+        return fs_err_use(fs, err, errno, "look at", path);
     *out = stat_of(&st);
     return RS_OK;
 }
 
-/* Opens an object, which is no directory, for reading. */
+/* Opens an object, which is no directory, for reading. O_NONBLOCK: a FIFO at its place must not hold the thread. */
 static rs_rc open_object(struct fs *fs, const char *path, int *out_fd, struct stat *st, struct rs_err *err)
 {
     /* The time of access is of no use here; but only the owner may leave it alone. */
-    RS_AUTO(rs_fd_close) int fd = openat(fs->root, fs_relative(path), O_RDONLY | O_CLOEXEC | O_NOATIME);
+    const int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
+    RS_AUTO(rs_fd_close) int fd = openat(fs->root, fs_relative(path), flags | O_NOATIME);
     if (fd < 0 && errno == EPERM)
-        fd = openat(fs->root, fs_relative(path), O_RDONLY | O_CLOEXEC);
+        fd = openat(fs->root, fs_relative(path), flags);
     if (fd < 0 || fstat(fd, st) != 0)
-        return rs_err_sys(err, errno, "cannot open %s", path);
+        return fs_err_use(fs, err, errno, "open", path);
     if (!S_ISREG(st->st_mode))
         return rs_err_set(err, RS_E_NOT_FOUND, "%s is no file", path);
     *out_fd = rs_fd_take(&fd);
@@ -198,7 +210,7 @@ static rs_rc fs_put(struct rs_storage *storage, const char *path, rs_str bytes, 
     struct fs *fs = (struct fs *)storage;
     char tmp[TMP_SIZE];
     RS_AUTO(rs_fd_close) int fd = -1;
-    RS_TRY(rs_storage_batch_room(storage, batch, err));
+    RS_TRY(fs_batch_room(fs, batch, err));
     RS_TRY(create_temporary(fs, path, tmp, &fd, err));
     rs_rc rc = write_object(fs, fd, bytes, batch != NULL, err);
     if (rc == RS_OK && renameat(fs->root, tmp, fs->root, fs_relative(path)) != 0)
@@ -220,7 +232,7 @@ static rs_rc fs_put(struct rs_storage *storage, const char *path, rs_str bytes, 
 static void fs_free(struct rs_storage *storage)
 {
     struct fs *fs = (struct fs *)storage;
-    rs_fd_close(&fs->root);
+    fs_root_release(fs);
     fs_sync_release(fs);
     free(fs);
 }
@@ -244,6 +256,7 @@ static const struct rs_storage_ops fs_ops = {
     .list = fs_list,
     .sync = fs_sync,
     .flushes = fs_flushes,
+    .append_create = fs_append_create,
     .append_open = fs_append_open,
     .append = fs_append,
     .append_read = fs_append_read,
@@ -291,7 +304,7 @@ rs_rc rs_storage_fs_new(const char *root, struct rs_storage **out, struct rs_err
     }
     struct fs *fs = rs_calloc(1, sizeof(*fs));
     fs->storage.ops = &fs_ops;
-    fs->root = rs_fd_take(&fd);
+    fs_root_init(fs, &fd, root);
     fs->above = RS_MAX(made, 1);
     fs_sync_init(fs);
     *out = &fs->storage;

@@ -35,12 +35,14 @@ static struct fs *fs_of(const struct fs_file *file)
 
 /* --- opening --- */
 
-static rs_rc open_create(struct fs *fs, const char *path, int *out_fd, struct rs_err *err)
+rs_rc fs_append_create(struct rs_storage *storage, const char *path, struct rs_err *err)
 {
+    struct fs *fs = (struct fs *)storage;
     int errnum = 0;
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-        *out_fd = openat(fs->root, fs_relative(path), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, FS_FILE_MODE);
-        if (*out_fd >= 0)
+        const int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK;
+        RS_AUTO(rs_fd_close) int fd = openat(fs->root, fs_relative(path), flags, FS_FILE_MODE);
+        if (fd >= 0)
             return RS_OK;
         errnum = errno;
         if (errnum != ENOENT)
@@ -91,11 +93,14 @@ rs_rc fs_append_open(struct rs_storage *storage, const char *path, struct rs_sto
 {
     struct fs *fs = (struct fs *)storage;
     struct stat st;
-    RS_AUTO(rs_fd_close) int fd = -1;
-    RS_TRY(open_create(fs, path, &fd, err));
+    RS_AUTO(rs_fd_close) int fd = openat(fs->root, fs_relative(path), O_RDWR | O_APPEND | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return fs_err_use(fs, err, errno, "open", path);
     RS_TRY(take_lock(fd, path, err));
     if (fstat(fd, &st) != 0)
         return rs_err_sys(err, errno, "cannot look at %s", path);
+    if (!S_ISREG(st.st_mode))
+        return rs_err_set(err, RS_E_CORRUPT, "%s is no file, though an upload's bytes belong there", path);
     if (!still_named(fs, path, &st))
         return rs_err_set(err, RS_E_NOT_FOUND, "%s was published or removed", path);
 
@@ -268,7 +273,7 @@ static rs_rc try_publish(struct fs_file *file, const char *path, struct rs_stora
 rs_rc fs_publish(struct rs_storage_file *base, const char *path, struct rs_storage_batch *batch, struct rs_err *err)
 {
     struct fs_file *file = (struct fs_file *)base;
-    RS_TRY(rs_storage_batch_room(base->storage, batch, err));
+    RS_TRY(fs_batch_room(fs_of(file), batch, err));
     RS_TRY(check_lost(file, err));
     bool done = false;
     RS_TRY(keep_same(file, path, batch, &done, err));

@@ -92,8 +92,25 @@ static rs_rc read_names(DIR *dir, rs_str after, struct names *names, struct rs_e
     return RS_OK;
 }
 
+/* Whether a link in the directory `path` leads to that very directory or to one on the way to it. Who walks the tree
+ * would walk in a circle, with ever longer names. */
+static bool leads_back(struct fs *fs, const char *path, const struct stat *target)
+{
+    struct stat st;
+    char above[RS_STORAGE_PATH_MAX + 1];
+    RS_ASSERT(rs_str_copy_z(rs_str_c(path), above, sizeof(above)));
+    for (;;) {
+        if (fstatat(fs->root, fs_relative(above), &st, 0) == 0 && st.st_dev == target->st_dev &&
+            st.st_ino == target->st_ino)
+            return true;
+        if (above[1] == '\0')
+            return false;
+        above[fs_parent(above).len] = '\0';
+    }
+}
+
 /* Tells directories from files where the type byte cannot. False: it is not to be listed. */
-static bool resolve(DIR *dir, rs_str name, unsigned char type, bool *out_is_directory)
+static bool resolve(struct fs *fs, const char *path, DIR *dir, rs_str name, unsigned char type, bool *out_is_directory)
 {
     *out_is_directory = type == DT_DIR;
     if (type == DT_DIR || type == DT_REG)
@@ -102,6 +119,8 @@ static bool resolve(DIR *dir, rs_str name, unsigned char type, bool *out_is_dire
     if (fstatat(dirfd(dir), name.ptr, &st, 0) != 0)
         return false;
     *out_is_directory = S_ISDIR(st.st_mode);
+    if (*out_is_directory && leads_back(fs, path, &st))
+        return false;
     return !is_leftover(name, S_ISREG(st.st_mode) ? DT_REG : DT_UNKNOWN);
 }
 
@@ -111,7 +130,7 @@ rs_rc fs_list(struct rs_storage *storage, const char *path, rs_str after, rs_sto
     struct fs *fs = (struct fs *)storage;
     RS_AUTO(close_directory) DIR *dir = open_directory(fs->root, fs_relative(path), 0);
     if (dir == NULL)
-        return rs_err_sys(err, errno, "cannot list %s", path);
+        return fs_err_use(fs, err, errno, "list", path);
     RS_AUTO(names_release) struct names names;
     rs_buf_init(&names.bytes, LIST_MAX);
     rs_buf_init(&names.starts, LIST_MAX);
@@ -129,7 +148,7 @@ rs_rc fs_list(struct rs_storage *storage, const char *path, rs_str after, rs_sto
         const char *entry = names.bytes.ptr + starts[i];
         rs_str name = rs_str_c(entry + 1);
         bool is_directory;
-        if (resolve(dir, name, (unsigned char)entry[0], &is_directory) && !visit(ctx, name, is_directory))
+        if (resolve(fs, path, dir, name, (unsigned char)entry[0], &is_directory) && !visit(ctx, name, is_directory))
             break;
     }
     return RS_OK;
@@ -186,7 +205,7 @@ static int remove_entry(struct fs *fs, int dir_fd, const char *name, unsigned de
 rs_rc fs_remove(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err)
 {
     struct fs *fs = (struct fs *)storage;
-    RS_TRY(rs_storage_batch_room(storage, batch, err));
+    RS_TRY(fs_batch_room(fs, batch, err));
     int errnum = remove_entry(fs, fs->root, fs_relative(path), 0);
     if (errnum != 0)
         return rs_err_sys(err, errnum, "cannot remove %s", path);

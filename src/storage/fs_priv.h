@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parts of the driver of the local disk: fs.c (objects), fs_append.c, fs_list.c (list, remove), fs_sync.c. */
+/* The parts of the driver of the local disk: fs.c (objects), fs_append.c, fs_list.c (list, remove), fs_root.c,
+ * fs_sync.c. */
 #pragma once
 
 #include <limits.h>
@@ -18,6 +19,7 @@ struct fs_identity {
     uint64_t inode;
     uint64_t fingerprint; /* of this incarnation of the inode, and of a file's content; 0: cannot be told */
     bool is_directory;
+    bool is_file;
 };
 
 /* Buckets of fingerprints; what is pushed out of a full bucket is synced once more, no harm done. */
@@ -32,7 +34,12 @@ struct fs_flush;
 
 struct fs {
     struct rs_storage storage;
-    int root;
+    int root; /* the number stays; see ROOT in fs_root.c */
+    char *root_path;
+    atomic_uint_fast64_t epoch; /* odd while the root is exchanged */
+    atomic_int_fast64_t looked_ms;
+    atomic_bool looking;
+    atomic_bool gone;         /* at the last look */
     unsigned above;           /* directories above the root whose entries may be new */
     atomic_bool above_synced; /* once is enough */
     atomic_uint_fast64_t flushes;
@@ -51,6 +58,16 @@ uint64_t fs_mix(uint64_t hash, uint64_t value);
 rs_rc fs_make_directory(struct fs *fs, rs_str directory, struct rs_err *err);
 /* Why something could not be created: never "not found" or "exists", since nobody asked that. */
 rs_rc fs_err_place(struct rs_err *err, int errnum, const char *path);
+/* Why something that is there could not be used: "cannot <verb> <path>". */
+rs_rc fs_err_use(struct fs *fs, struct rs_err *err, int errnum, const char *verb, const char *path);
+
+/* fs_root.c: see ROOT there. */
+void fs_root_init(struct fs *fs, int *fd, const char *path);
+void fs_root_release(struct fs *fs);
+/* To be asked when something is missing: RS_E_UNAVAILABLE if that was the root. */
+rs_rc fs_root_check(struct fs *fs, struct rs_err *err);
+/* rs_storage_batch_room, and notes which root the batch is about. */
+rs_rc fs_batch_room(struct fs *fs, struct rs_storage_batch *batch, struct rs_err *err);
 
 /* fs_sync.c */
 void fs_sync_init(struct fs *fs);
@@ -62,6 +79,7 @@ int fs_identify(int fd, struct fs_identity *out);
 int fs_identify_at(int dir_fd, const char *name, struct fs_identity *out);
 /* Must be called before the inode is removed, since its number may be used again at once. */
 void fs_forget(struct fs *fs, const struct fs_identity *identity);
+void fs_forget_all(struct fs *fs);
 rs_rc fs_keep(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err);
 rs_rc fs_mkdir(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err);
 rs_rc fs_sync(struct rs_storage *storage, struct rs_storage_batch *batch, struct rs_err *err);
@@ -72,6 +90,7 @@ rs_rc fs_list(struct rs_storage *storage, const char *path, rs_str after, rs_sto
 rs_rc fs_remove(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err);
 
 /* fs_append.c */
+rs_rc fs_append_create(struct rs_storage *storage, const char *path, struct rs_err *err);
 rs_rc fs_append_open(struct rs_storage *storage, const char *path, struct rs_storage_file **out, uint64_t *out_size,
                      struct rs_err *err);
 rs_rc fs_append(struct rs_storage_file *file, const void *data, size_t len, struct rs_err *err);

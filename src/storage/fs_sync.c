@@ -92,6 +92,7 @@ static int identify(int fd, const char *name, int flags, struct fs_identity *out
         .device = makedev(sx.stx_dev_major, sx.stx_dev_minor),
         .inode = sx.stx_ino,
         .is_directory = S_ISDIR(sx.stx_mode),
+        .is_file = S_ISREG(sx.stx_mode),
     };
     if ((sx.stx_mask & STATX_BTIME) == 0)
         return 0;
@@ -132,15 +133,17 @@ static bool is_known(struct fs *fs, uint64_t fingerprint)
     return found;
 }
 
-/* The newest stands first; the last falls out. */
-static void make_known(struct fs *fs, uint64_t fingerprint)
+/* The newest stands first; the last falls out. What was learnt of another root is dropped. */
+static void make_known(struct fs *fs, uint64_t fingerprint, uint64_t epoch)
 {
     if (fingerprint == 0 || is_known(fs, fingerprint))
         return;
     rs_mutex_lock(&fs->durable.mutex);
-    uint64_t *bucket = bucket_of(fs, fingerprint);
-    memmove(bucket + 1, bucket, (FS_DURABLE_WAYS - 1) * sizeof(*bucket));
-    bucket[0] = fingerprint;
+    if (atomic_load(&fs->epoch) == epoch) {
+        uint64_t *bucket = bucket_of(fs, fingerprint);
+        memmove(bucket + 1, bucket, (FS_DURABLE_WAYS - 1) * sizeof(*bucket));
+        bucket[0] = fingerprint;
+    }
     rs_mutex_unlock(&fs->durable.mutex);
 }
 
@@ -151,6 +154,13 @@ void fs_forget(struct fs *fs, const struct fs_identity *identity)
     for (size_t i = 0; i < FS_DURABLE_WAYS; i++)
         if (bucket[i] == identity->fingerprint)
             bucket[i] = 0;
+    rs_mutex_unlock(&fs->durable.mutex);
+}
+
+void fs_forget_all(struct fs *fs)
+{
+    rs_mutex_lock(&fs->durable.mutex);
+    memset(fs->durable.buckets, 0, FS_DURABLE_BUCKETS * sizeof(*fs->durable.buckets));
     rs_mutex_unlock(&fs->durable.mutex);
 }
 
@@ -236,6 +246,7 @@ static int flush_grouped(struct fs *fs, int fd, const struct fs_identity *identi
 #define WALK_MAX 64
 struct walk {
     struct fs *fs;
+    uint64_t epoch;
     size_t count;
     struct fs_identity done[WALK_MAX];
 };
@@ -294,7 +305,7 @@ static rs_rc walk_up(struct walk *walk, char *path, struct rs_err *err)
     path[fs_parent(path).len] = '\0';
     RS_TRY(walk_up(walk, path, err));
     if (rc == RS_OK)
-        make_known(walk->fs, identity.fingerprint);
+        make_known(walk->fs, identity.fingerprint, walk->epoch);
     return RS_OK;
 }
 
@@ -302,14 +313,18 @@ rs_rc fs_sync(struct rs_storage *storage, struct rs_storage_batch *batch, struct
 {
     struct walk walk;
     walk.fs = (struct fs *)storage;
+    walk.epoch = batch->epoch;
     walk.count = 0;
     for (size_t i = 0; i < batch->count; i++) {
         char path[RS_STORAGE_PATH_MAX + 1];
         RS_ASSERT(rs_str_copy_z(rs_str_c(batch->pending[i].directory), path, sizeof(path)));
         RS_TRY(walk_up(&walk, path, err));
     }
+    if (batch->count != 0 && atomic_load(&walk.fs->epoch) != batch->epoch) /* see ROOT in fs_root.c */
+        return rs_err_set(err, RS_E_UNAVAILABLE,
+                          "the storage's root directory was exchanged while this was written to it: send it again");
     for (size_t i = 0; i < batch->count; i++)
-        make_known(walk.fs, batch->pending[i].file);
+        make_known(walk.fs, batch->pending[i].file, walk.epoch);
     return RS_OK;
 }
 
@@ -323,12 +338,12 @@ rs_rc fs_keep(struct rs_storage *storage, const char *path, struct rs_storage_ba
     int errnum = identify(fs->root, fs_relative(path), 0, &identity);
     if (errnum == 0 && is_known(fs, identity.fingerprint))
         return RS_OK;
-    RS_TRY(rs_storage_batch_room(storage, batch, err));
-    RS_AUTO(rs_fd_close) int fd = openat(fs->root, fs_relative(path), O_RDONLY | O_CLOEXEC);
+    RS_TRY(fs_batch_room(fs, batch, err));
+    RS_AUTO(rs_fd_close) int fd = openat(fs->root, fs_relative(path), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        return rs_err_sys(err, errno, "cannot open %s to sync it", path);
+        return fs_err_use(fs, err, errno, "open and sync", path);
     errnum = fs_identify(fd, &identity);
-    if (errnum == 0 && identity.is_directory)
+    if (errnum == 0 && !identity.is_file)
         return rs_err_set(err, RS_E_NOT_FOUND, "%s is no file", path);
     if (errnum == 0)
         errnum = flush_grouped(fs, fd, &identity);
@@ -346,7 +361,7 @@ rs_rc fs_mkdir(struct rs_storage *storage, const char *path, struct rs_storage_b
     int errnum = identify(fs->root, fs_relative(path), 0, &identity);
     if (errnum == 0 && identity.is_directory && is_known(fs, identity.fingerprint))
         return RS_OK;
-    RS_TRY(rs_storage_batch_room(storage, batch, err));
+    RS_TRY(fs_batch_room(fs, batch, err));
     RS_TRY(fs_make_directory(fs, rs_str_c(path), err));
     errnum = identify(fs->root, fs_relative(path), 0, &identity);
     if (errnum != 0 || !identity.is_directory)

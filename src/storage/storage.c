@@ -57,6 +57,7 @@ static rs_rc check_object(const char *path, struct rs_err *err)
 void rs_storage_batch_init(struct rs_storage_batch *batch)
 {
     batch->count = 0;
+    batch->epoch = 0;
 }
 
 void rs_storage_batch_release(struct rs_storage_batch *batch)
@@ -162,6 +163,12 @@ rs_rc rs_storage_sync(struct rs_storage *storage, struct rs_storage_batch *batch
 }
 
 /* --- objects that grow --- */
+
+rs_rc rs_storage_append_create(struct rs_storage *storage, const char *path, struct rs_err *err)
+{
+    RS_TRY(check_object(path, err));
+    return storage->ops->append_create(storage, path, err);
+}
 
 rs_rc rs_storage_append_open(struct rs_storage *storage, const char *path, struct rs_storage_file **out,
                              uint64_t *out_size, struct rs_err *err)

@@ -29,6 +29,7 @@ struct rs_storage_stat {
 #define RS_BATCH_MAX 16
 struct rs_storage_batch {
     size_t count;
+    uint64_t epoch;             /* the driver's */
     struct rs_storage_pending { /* the driver's */
         char *directory;        /* whose entries changed */
         uint64_t file;          /* fingerprint of what is then known to be durable, or 0 */
@@ -69,8 +70,10 @@ rs_rc rs_storage_sync(struct rs_storage *storage, struct rs_storage_batch *batch
 
 /* An object that grows: an upload's data. One writer in all processes. */
 struct rs_storage_file;
-/* Opens (creates) it at its end. RS_E_BUSY: another writer holds it; RS_E_NOT_FOUND: it was published or removed
- * meanwhile. *out_size: what it holds already. */
+/* Makes one, without bytes, where there is none. Not durable. */
+rs_rc rs_storage_append_create(struct rs_storage *storage, const char *path, struct rs_err *err);
+/* Opens it at its end, and never makes it: what was published or removed stays so. RS_E_NOT_FOUND; RS_E_BUSY: another
+ * writer holds it. *out_size: what it holds already. */
 rs_rc rs_storage_append_open(struct rs_storage *storage, const char *path, struct rs_storage_file **out,
                              uint64_t *out_size, struct rs_err *err);
 /* On an error nothing of it is kept (a crash may still leave a part). RS_E_STORAGE_FULL. */

@@ -29,6 +29,7 @@ struct rs_storage_ops {
     rs_rc (*sync)(struct rs_storage *storage, struct rs_storage_batch *batch, struct rs_err *err);
     uint64_t (*flushes)(const struct rs_storage *storage);
 
+    rs_rc (*append_create)(struct rs_storage *storage, const char *path, struct rs_err *err);
     rs_rc (*append_open)(struct rs_storage *storage, const char *path, struct rs_storage_file **out, uint64_t *out_size,
                          struct rs_err *err);
     rs_rc (*append)(struct rs_storage_file *file, const void *data, size_t len, struct rs_err *err);

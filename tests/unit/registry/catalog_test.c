@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fixture.h"
 
+#include <unistd.h>
+
 #include "base/mem.h"
 
 struct seen {
@@ -162,6 +164,32 @@ static void test_errors_are_told(void **state)
     }
 }
 
+static void make_link(struct fixture *f, const char *target, const char *path)
+{
+    char full[512];
+    snprintf(full, sizeof full, "%s/docker/registry/v2/repositories/%s", f->root, path);
+    assert_int_equal(symlink(target, full), 0);
+}
+
+/* One broken entry must not hide the rest. */
+static void test_broken_entries_are_passed_over(void **state)
+{
+    struct fixture *f = *state;
+    make_repository(f, "a");
+    make_repository(f, "b/x");
+    make_repository(f, "z");
+    make_link(f, "self", "self");
+    make_link(f, "..", "a/up");
+    make_link(f, ".", "b/here");
+    make_link(f, "nowhere", "b/gone");
+    make_link(f, "../z", "b/z"); /* a part of the tree that lies elsewhere */
+    fixture_write_c(f, "repositories/m/x", "");
+    make_link(f, "_manifests", "m/_manifests");
+    fixture_write_c(f, "repositories/n/_manifests", "a file");
+    assert_catalog(f, "", -1, "a b/x b/z z ");
+    assert_catalog(f, "self/x", -1, "z ");
+}
+
 static void test_tags(void **state)
 {
     struct fixture *f = *state;
@@ -197,6 +225,7 @@ int main(void)
         TEST(test_deep),
         TEST(test_pushed_ones_are_listed),
         TEST(test_errors_are_told),
+        TEST(test_broken_entries_are_passed_over),
         TEST(test_tags),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

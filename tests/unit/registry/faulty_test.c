@@ -119,6 +119,10 @@ static void test_begin_and_mount_fail(void **state)
     struct rs_digest digest = push_text(f, "from", "blob");
     plan(f, "put:nth=1:error=STORAGE_FULL");
     assert_rc(f, RS_E_STORAGE_FULL, rs_upload_begin(f->registry, RS_STR(REPO), uuid, &f->err));
+    plan(f, "append_create:nth=1:error=STORAGE_FULL");
+    assert_rc(f, RS_E_STORAGE_FULL, rs_upload_begin(f->registry, RS_STR(REPO), uuid, &f->err));
+    RS_AUTO(rs_free_ptr) char *tree = fixture_tree(f);
+    assert_null(strstr(tree, "startedat"));
     static const char *const plans[] = {"put:nth=1", "sync:nth=1"};
     for (size_t i = 0; i < RS_COUNT(plans); i++) {
         plan(f, plans[i]);

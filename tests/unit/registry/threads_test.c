@@ -135,7 +135,7 @@ static void *finish_the_same_upload(void *arg)
         rc = rs_upload_commit(&u, &digest, &w->f.err);
     if (rc == RS_OK)
         atomic_fetch_add(&race_winners, 1);
-    else if (rc != RS_E_RANGE_INVALID && rc != RS_E_BLOB_UPLOAD_UNKNOWN && rc != RS_E_DIGEST_INVALID)
+    else if (rc != RS_E_RANGE_INVALID && rc != RS_E_BLOB_UPLOAD_UNKNOWN)
         w->complaint = rs_rc_name(rc);
     return NULL;
 }

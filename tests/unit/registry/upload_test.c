@@ -143,7 +143,7 @@ static void test_begin(void **state)
     assert_int_equal(started[19], 'Z');
     assert_true(rs_rfc3339_parse(rs_str_c(started), &at));
     assert_true(rs_wall_s() - at <= 2 && at <= rs_wall_s());
-    assert_false(fixture_exists(f, in_upload(uuid, "/data")));
+    assert_true(fixture_exists(f, in_upload(uuid, "/data")));
     assert_ok(f, rs_upload_stat(f->registry, RS_STR(REPO), rs_str_c(uuid), &offset, &f->err));
     assert_int_equal(offset, 0);
 }
@@ -483,6 +483,42 @@ static void test_cancel(void **state)
     assert_false(fixture_exists(f, in_upload(uuid, "")));
 }
 
+/* ENDS ONCE: the winner has moved the data and not removed the rest yet. */
+static void test_nobody_fills_an_upload_that_has_ended(void **state)
+{
+    struct fixture *f = *state;
+    char uuid[RS_UUID_SIZE];
+    struct rs_upload *u;
+    struct rs_digest digest = digest_of("abc");
+    uint64_t offset;
+    begin(f, uuid);
+    assert_ok(f, open_upload(f, uuid, RS_SHA256, &u));
+    assert_ok(f, rs_upload_write(u, "abc", 3, &f->err));
+    assert_ok(f, rs_storage_faulty_parse(f->storage, RS_STR("remove"), &f->err));
+    assert_ok(f, rs_upload_commit(&u, &digest, &f->err));
+    rs_storage_faulty_clear(f->storage);
+    assert_true(fixture_exists(f, in_upload(uuid, "/startedat")));
+    assert_rc(f, RS_E_BLOB_UPLOAD_UNKNOWN, open_upload(f, uuid, RS_SHA256, &u));
+    assert_rc(f, RS_E_BLOB_UPLOAD_UNKNOWN, rs_upload_stat(f->registry, RS_STR(REPO), rs_str_c(uuid), &offset, &f->err));
+    assert_false(fixture_exists(f, in_upload(uuid, "/data")));
+    assert_true(has_blob(f, &digest));
+}
+
+/* Not even the state of its hash: it is saved at the end of a request, and after each 64 MiB. */
+static void test_nothing_is_left_of_what_was_cancelled(void **state)
+{
+    struct fixture *f = *state;
+    char uuid[RS_UUID_SIZE];
+    struct rs_upload *u;
+    RS_AUTO(rs_free_ptr) char *bytes = pattern(GO_SIZE);
+    begin(f, uuid);
+    assert_ok(f, open_upload(f, uuid, RS_SHA256, &u));
+    assert_ok(f, rs_upload_write(u, bytes, GO_SIZE, &f->err));
+    assert_ok(f, rs_upload_cancel(f->registry, RS_STR(REPO), rs_str_c(uuid), &f->err));
+    rs_upload_suspend(&u);
+    assert_false(fixture_exists(f, in_upload(uuid, "")));
+}
+
 static void test_blob_that_is_there(void **state)
 {
     struct fixture *f = *state;
@@ -527,6 +563,8 @@ int main(void)
         TEST(test_unknown),
         TEST(test_one_writer),
         TEST(test_cancel),
+        TEST(test_nobody_fills_an_upload_that_has_ended),
+        TEST(test_nothing_is_left_of_what_was_cancelled),
         TEST(test_blob_that_is_there),
         cmocka_unit_test(test_suspend_of_nothing),
     };

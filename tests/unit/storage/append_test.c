@@ -157,6 +157,37 @@ static void test_what_has_a_second_name_is_not_appended_to(void **state)
     temp_assert_holds(t, "/blob", "blob");
 }
 
+static void test_open_makes_nothing(void **state)
+{
+    struct temp *t = *state;
+    struct rs_storage_file *file = NULL;
+    uint64_t size;
+    assert_int_equal(rs_storage_append_open(t->storage, "/up/data", &file, &size, &t->err), RS_E_NOT_FOUND);
+    assert_false(temp_exists(t, "/up"));
+    file = temp_grow(t, "/up/data", "content");
+    assert_int_equal(rs_storage_append_create(t->storage, "/up/data", &t->err), RS_OK);
+    temp_assert_holds(t, "/up/data", "content");
+    assert_int_equal(rs_storage_publish(&file, "/blob", NULL, &t->err), RS_OK);
+    assert_int_equal(rs_storage_append_open(t->storage, "/up/data", &file, &size, &t->err), RS_E_NOT_FOUND);
+    assert_false(temp_exists(t, "/up/data"));
+    assert_null(file);
+}
+
+static void test_only_a_file_grows(void **state)
+{
+    struct temp *t = *state;
+    struct rs_storage_file *file = NULL;
+    uint64_t size;
+    temp_put_loose(t, "/up/dir/x", "x");
+    assert_int_equal(mkfifo(temp_path(t, "/up/fifo"), 0600), 0);
+    alarm(20); /* instead of waiting for the other end for ever */
+    assert_int_equal(rs_storage_append_open(t->storage, "/up/fifo", &file, &size, &t->err), RS_E_CORRUPT);
+    assert_int_equal(rs_storage_append_open(t->storage, "/up/dir", &file, &size, &t->err), RS_E_IO);
+    assert_int_equal(rs_storage_append_create(t->storage, "/up/fifo", &t->err), RS_E_IO);
+    alarm(0);
+    assert_null(file);
+}
+
 /* --- whom to trust --- */
 
 static bool trusted(struct temp *t, const char *path)
@@ -180,8 +211,10 @@ static void test_bytes_from_before_the_start_are_not_trusted(void **state)
     struct temp *t = *state;
     struct timespec up;
     clock_gettime(CLOCK_BOOTTIME, &up);
+    struct rs_storage_file *file = temp_grow(t, "/up/empty", "");
+    rs_storage_append_close(&file);
     assert_true(trusted(t, "/up/empty"));
-    struct rs_storage_file *file = temp_grow(t, "/up/data", "x");
+    file = temp_grow(t, "/up/data", "x");
     rs_storage_append_close(&file);
     assert_true(trusted(t, "/up/data"));
     set_mtime(t, "/up/data", time(NULL) - up.tv_sec - 5);
@@ -325,7 +358,8 @@ static void *publish_often(void *arg)
         snprintf(from, sizeof(from), "/up/%d/%d", p->number, i);
         snprintf(to, sizeof(to), "/blobs/%d/data", i);
         rs_storage_batch_init(&batch);
-        p->failed = rs_storage_append_open(p->storage, from, &file, &size, &err) != RS_OK ||
+        p->failed = rs_storage_append_create(p->storage, from, &err) != RS_OK ||
+                    rs_storage_append_open(p->storage, from, &file, &size, &err) != RS_OK ||
                     rs_storage_append(file, "content", 7, &err) != RS_OK ||
                     rs_storage_publish(&file, to, &batch, &err) != RS_OK ||
                     rs_storage_sync(p->storage, &batch, &err) != RS_OK;
@@ -373,6 +407,8 @@ int main(void)
         T(test_one_writer_at_a_time),
         T(test_a_writer_that_dies_lets_go),
         T(test_what_has_a_second_name_is_not_appended_to),
+        T(test_open_makes_nothing),
+        T(test_only_a_file_grows),
         T(test_bytes_from_before_the_start_are_not_trusted),
         T(test_publish_moves),
         T(test_publish_without_a_batch),

@@ -133,6 +133,7 @@ static void test_each_kind_of_call(void **state)
     assert_int_equal(rs_storage_remove(t->storage, "/d", NULL, &t->err), RS_E_BUSY);
     assert_int_equal(rs_storage_list(t->storage, "/d", (rs_str){0}, count_entry, &n, &t->err), RS_E_BUSY);
     assert_int_equal(rs_storage_sync(t->storage, &t->batch, &t->err), RS_E_BUSY);
+    assert_int_equal(rs_storage_append_create(t->storage, "/n", &t->err), RS_E_BUSY);
     assert_int_equal(rs_storage_append_open(t->storage, "/n", &file, &size, &t->err), RS_E_BUSY);
     assert_int_equal(rs_storage_append(open_file, "x", 1, &t->err), RS_E_BUSY);
     assert_int_equal(rs_storage_append_read(open_file, 0, buf, 4, &n, &t->err), RS_E_BUSY);

@@ -26,6 +26,7 @@ static void test_paths_that_are_refused(void **state)
         assert_int_equal(rs_storage_stat(t->storage, bad[i], &st, &t->err), RS_E_INVALID);
         assert_int_equal(rs_storage_put(t->storage, bad[i], RS_STR("x"), NULL, &t->err), RS_E_INVALID);
         assert_int_equal(rs_storage_remove(t->storage, bad[i], NULL, &t->err), RS_E_INVALID);
+        assert_int_equal(rs_storage_append_create(t->storage, bad[i], &t->err), RS_E_INVALID);
         assert_int_equal(rs_storage_append_open(t->storage, bad[i], &file, &size, &t->err), RS_E_INVALID);
         assert_null(file);
     }
@@ -93,6 +94,35 @@ static void test_root_that_cannot_be(void **state)
     assert_non_null(strstr(t->err.text, "/file/below"));
     assert_int_equal(rs_storage_fs_new("", &storage, &t->err), RS_E_CONFIG);
     assert_null(storage);
+}
+
+/* Whoever opens a FIFO waits for its other end, for ever. */
+static void test_a_fifo_holds_nobody(void **state)
+{
+    struct temp *t = *state;
+    struct rs_source source;
+    RS_AUTO(rs_buf_release) struct rs_buf buf;
+    rs_buf_init(&buf, 100);
+    assert_int_equal(mkfifo(temp_path(t, "/fifo"), 0600), 0);
+    alarm(20);
+    assert_int_equal(rs_storage_read(t->storage, "/fifo", &buf, &t->err), RS_E_NOT_FOUND);
+    assert_int_equal(rs_storage_open(t->storage, "/fifo", &source, NULL, &t->err), RS_E_NOT_FOUND);
+    assert_int_equal(rs_storage_keep(t->storage, "/fifo", &t->batch, &t->err), RS_E_NOT_FOUND);
+    alarm(0);
+    temp_put_loose(t, "/fifo", "x"); /* and it is replaced like anything else */
+    temp_assert_holds(t, "/fifo", "x");
+}
+
+static void test_links_in_a_circle_lead_nowhere(void **state)
+{
+    struct temp *t = *state;
+    struct rs_storage_stat st;
+    struct rs_source source;
+    assert_int_equal(symlink("b", temp_path(t, "/a")), 0);
+    assert_int_equal(symlink("a", temp_path(t, "/b")), 0);
+    assert_int_equal(rs_storage_stat(t->storage, "/a", &st, &t->err), RS_E_NOT_FOUND);
+    assert_int_equal(rs_storage_open(t->storage, "/a/b/c", &source, NULL, &t->err), RS_E_NOT_FOUND);
+    assert_non_null(strstr(t->err.text, "circle"));
 }
 
 static unsigned mode_of(struct temp *t, const char *path)
@@ -343,6 +373,8 @@ int main(void)
         T(test_root_is_no_object),
         T(test_root_is_made),
         T(test_root_that_cannot_be),
+        T(test_a_fifo_holds_nobody),
+        T(test_links_in_a_circle_lead_nowhere),
         T(test_modes_are_those_of_registry2),
         T(test_put_and_read),
         T(test_read_appends_within_the_ceiling),

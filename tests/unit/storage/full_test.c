@@ -98,10 +98,8 @@ static void test_no_inodes(void **state)
     assert_int_equal(rc, RS_E_STORAGE_FULL);
     assert_int_equal(rs_storage_put(t->storage, "/new/dir/f", RS_STR("x"), NULL, &t->err), RS_E_STORAGE_FULL);
     struct rs_storage_file *file = temp_grow(t, "/d/0", "y");
-    uint64_t size;
-    struct rs_storage_file *another = NULL;
-    assert_int_equal(rs_storage_append_open(t->storage, "/up", &another, &size, &t->err), RS_E_STORAGE_FULL);
-    assert_null(another);
+    assert_int_equal(rs_storage_append_create(t->storage, "/up", &t->err), RS_E_STORAGE_FULL);
+    assert_int_equal(rs_storage_append_create(t->storage, "/up/data", &t->err), RS_E_STORAGE_FULL);
     assert_int_equal(rs_storage_publish(&file, "/new/dir/f", &t->batch, &t->err), RS_E_STORAGE_FULL);
     rs_storage_append_close(&file);
     temp_assert_holds(t, "/d/0", "xy");

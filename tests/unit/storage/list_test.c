@@ -173,6 +173,37 @@ static void test_remove_goes_only_so_deep(void **state)
     assert_false(temp_exists(t, "/d"));
 }
 
+struct names {
+    char text[200];
+};
+
+static bool note(void *ctx, rs_str name, bool is_directory)
+{
+    struct names *names = ctx;
+    size_t len = strlen(names->text);
+    snprintf(names->text + len, sizeof(names->text) - len, RS_STR_FMT "%s ", RS_STR_ARG(name), is_directory ? "/" : "");
+    return true;
+}
+
+/* Also by way of two links, when one leads into the other's directory. */
+static void test_links_that_lead_back_are_left_out(void **state)
+{
+    struct temp *t = *state;
+    static const char *const links[][2] = {{".", "/r/a/self"}, {"..", "/r/a/up"},   {"../..", "/r/a/root"},
+                                           {"../b", "/r/a/b"}, {"../a", "/r/b/a"},  {"loop", "/r/a/loop"},
+                                           {"gone", "/r/a/x"}, {"../b/f", "/r/a/f"}};
+    temp_put_loose(t, "/r/a/file", "x");
+    temp_put_loose(t, "/r/b/f", "x");
+    for (size_t i = 0; i < RS_COUNT(links); i++)
+        assert_int_equal(symlink(links[i][0], temp_path(t, links[i][1])), 0);
+    static const char *const want[][2] = {{"/r/a", "b/ f file "}, {"/r/a/b", "f "}, {"/r/b", "a/ f "}};
+    for (size_t i = 0; i < RS_COUNT(want); i++) {
+        struct names names = {""};
+        assert_int_equal(rs_storage_list(t->storage, want[i][0], (rs_str){0}, note, &names, &t->err), RS_OK);
+        assert_string_equal(names.text, want[i][1]);
+    }
+}
+
 static void *remove_all(void *arg)
 {
     struct temp *t = arg;
@@ -212,6 +243,7 @@ int main(void)
         T(test_leftovers_are_left_out),
         T(test_links_tell_what_they_lead_to),
         T(test_many_entries),
+        T(test_links_that_lead_back_are_left_out),
         T(test_remove_an_object),
         T(test_remove_a_tree),
         T(test_remove_takes_a_link_itself),

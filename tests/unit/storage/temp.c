@@ -115,6 +115,7 @@ struct rs_storage_file *temp_grow(struct temp *t, const char *path, const char *
 {
     struct rs_storage_file *file = NULL;
     uint64_t size;
+    assert_int_equal(rs_storage_append_create(t->storage, path, &t->err), RS_OK);
     assert_int_equal(rs_storage_append_open(t->storage, path, &file, &size, &t->err), RS_OK);
     assert_int_equal(rs_storage_append(file, bytes, strlen(bytes), &t->err), RS_OK);
     return file;

@@ -43,5 +43,5 @@ void temp_put_loose(struct temp *t, const char *path, const char *bytes);
 void temp_sync(struct temp *t);
 /* The object must be there and hold just these bytes. */
 void temp_assert_holds(struct temp *t, const char *path, const char *bytes);
-/* Opens, appends, leaves open. */
+/* Makes it where it is missing, opens, appends, leaves open. */
 struct rs_storage_file *temp_grow(struct temp *t, const char *path, const char *bytes);
