@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "http/lane.h"
 
+#define SEARCH_MAX 2048
+
 /* Whatever the route wants: a body that is announced can trickle, unless it is announced as empty. */
 static bool is_body(const struct rs_conn *conn)
 {
@@ -98,11 +100,18 @@ static void unqueue_locked(struct rs_http_server *server, struct rs_conn *before
     conn->phase = RS_PHASE_RUN;
 }
 
-/* The first that may go: one address at its limit does not hold up those behind it. The search is bounded. */
+/* The first that may go: one address at its limit does not hold up those behind it, however many it has waiting. The
+ * search is bounded. */
 static struct rs_conn *next_locked(struct rs_http_server *server)
 {
     struct rs_conn *before = NULL, *conn = server->waiting;
-    for (int i = 0; conn != NULL && i < 256; i++, before = conn, conn = conn->link) {
+    const uint8_t *refused = NULL;
+    for (int i = 0; conn != NULL && i < SEARCH_MAX; i++, before = conn, conn = conn->link) {
+        bool body = is_body(conn);
+        if (body && refused != NULL && memcmp(refused, conn->address, 16) == 0)
+            continue;
+        if (body)
+            refused = conn->address;
         if (has_place_locked(server, conn)) {
             unqueue_locked(server, before, conn);
             take_place_locked(server, conn);

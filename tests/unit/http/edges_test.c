@@ -136,6 +136,45 @@ static void test_503_does_not_wait_for_the_body(void **state)
     harness_stop(&h);
 }
 
+/* However many requests one address has in the queue, another one's does not wait for them. */
+static void test_a_crowd_from_one_address_does_not_hold_up_another(void **state)
+{
+    (void)state;
+    struct harness h;
+    struct rs_http_stats stats = {0};
+    int crowd[400];
+    harness_init(&h);
+    h.config.max_connections = 1000;
+    h.config.max_workers = 4;
+    h.config.reserved_workers = 1;
+    h.config.max_body_workers_per_address = 1;
+    harness_start(&h);
+    int first = client_connect_from(&h, "127.0.0.2"), second = client_connect_from(&h, "127.0.0.3");
+    const char *half = "PUT /up HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\na";
+    client_send(first, half);
+    client_send(second, half);
+    for (size_t i = 0; i < RS_COUNT(crowd); i++) {
+        crowd[i] = client_connect(&h);
+        client_send(crowd[i], half);
+    }
+    for (int i = 0; i < 1000 && stats.waiting < RS_COUNT(crowd) - 1; i++) {
+        usleep(10000);
+        rs_http_stats(h.server, &stats);
+    }
+    int other = client_connect_from(&h, "127.0.0.4");
+    client_send(other, "PUT /up HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nab");
+    assert_true(client_quiet(other, 100));
+    client_send(first, "b"); /* its place is one that the crowd may not take */
+    assert_int_equal(client_reply(first, NULL, 0), 200);
+    assert_int_equal(client_reply(other, NULL, 0), 200);
+    close(first);
+    close(second);
+    close(other);
+    for (size_t i = 0; i < RS_COUNT(crowd); i++)
+        close(crowd[i]);
+    harness_stop(&h);
+}
+
 /* The socket's buffers are larger than what this client reads in the time over which the rate is measured. */
 static void test_a_client_that_reads_slowly_but_steadily_is_served(void **state)
 {
@@ -386,6 +425,7 @@ int main(void)
         cmocka_unit_test(test_some_empty_lines_before_a_request_are_passed_over_many_are_not),
         cmocka_unit_test(test_a_server_full_of_busy_connections_refuses_more),
         cmocka_unit_test(test_503_does_not_wait_for_the_body),
+        cmocka_unit_test(test_a_crowd_from_one_address_does_not_hold_up_another),
         cmocka_unit_test(test_a_client_that_reads_slowly_but_steadily_is_served),
         cmocka_unit_test(test_a_worker_gives_a_busy_connection_back_to_its_lane),
         cmocka_unit_test(test_a_file_that_becomes_shorter_ends_the_connection),
