@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
+#include "registry/paths.h"
 #include "registry/registry_priv.h"
 
 rs_rc rs_registry_new(const struct rs_registry_config *config, struct rs_storage *storage, struct rs_registry **out,
@@ -8,6 +9,8 @@ rs_rc rs_registry_new(const struct rs_registry_config *config, struct rs_storage
     (void)err; /* a storage that cannot be used has failed before */
     struct rs_registry *registry = rs_calloc(1, sizeof *registry);
     registry->storage = storage;
+    struct rs_path path;
+    rs_storage_near(storage, rs_path_repository(&path, (rs_str){NULL, 0}));
     registry->manifests = rs_manifest_cache_new(config->manifest_cache_bytes);
     registry->tags = rs_tag_cache_new();
     *out = registry;

@@ -161,6 +161,11 @@ static rs_rc faulty_keep(struct rs_storage *storage, const char *path, struct rs
     return rs_storage_keep(inner_of(storage), path, batch, err);
 }
 
+static void faulty_near(struct rs_storage *storage, const char *path)
+{
+    rs_storage_near(inner_of(storage), path);
+}
+
 static rs_rc faulty_mkdir(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch,
                           struct rs_err *err)
 {
@@ -317,6 +322,7 @@ static const struct rs_storage_ops faulty_ops = {
     .open = faulty_open,
     .put = faulty_put,
     .keep = faulty_keep,
+    .near = faulty_near,
     .mkdir = faulty_mkdir,
     .remove = faulty_remove,
     .list = faulty_list,

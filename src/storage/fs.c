@@ -125,8 +125,9 @@ static rs_rc fs_stat(struct rs_storage *storage, const char *path, struct rs_sto
 {
     struct fs *fs = (struct fs *)storage;
     struct stat st;
-    if (fstatat(fs->root, fs_relative(path), &st, 0) != 0)
-        return fs_err_use(fs, err, errno, "look at", path);
+    int errnum = fs_stat_path(fs, path, &st);
+    if (errnum != 0)
+        return fs_err_use(fs, err, errnum, "look at", path);
     *out = stat_of(&st);
     return RS_OK;
 }
@@ -232,6 +233,7 @@ static rs_rc fs_put(struct rs_storage *storage, const char *path, rs_str bytes, 
 static void fs_free(struct rs_storage *storage)
 {
     struct fs *fs = (struct fs *)storage;
+    fs_near_release(fs);
     fs_root_release(fs);
     fs_sync_release(fs);
     free(fs);
@@ -246,6 +248,7 @@ static uint64_t fs_flushes(const struct rs_storage *storage)
 static const struct rs_storage_ops fs_ops = {
     .name = "filesystem",
     .free = fs_free,
+    .near = fs_near,
     .stat = fs_stat,
     .read = fs_read,
     .open = fs_open,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parts of the driver of the local disk: fs.c (objects), fs_append.c, fs_list.c (list, remove), fs_root.c,
- * fs_sync.c. */
+/* The parts of the driver of the local disk: fs.c (objects), fs_append.c, fs_list.c (list, remove), fs_near.c,
+ * fs_root.c, fs_sync.c. */
 #pragma once
 
 #include <limits.h>
@@ -42,6 +42,11 @@ struct fs {
     atomic_bool gone;         /* at the last look */
     unsigned above;           /* directories above the root whose entries may be new */
     atomic_bool above_synced; /* once is enough */
+    char *near_path;          /* see NEAR in fs_near.c; NULL: no directory was announced */
+    size_t near_len;
+    int near_fd;
+    atomic_bool near_usable;
+    atomic_int_fast64_t near_ms; /* when it was opened */
     atomic_uint_fast64_t flushes;
     struct fs_durable durable;
     struct rs_mutex flush_mutex;
@@ -68,6 +73,13 @@ void fs_root_release(struct fs *fs);
 rs_rc fs_root_check(struct fs *fs, struct rs_err *err);
 /* rs_storage_batch_room, and notes which root the batch is about. */
 rs_rc fs_batch_room(struct fs *fs, struct rs_storage_batch *batch, struct rs_err *err);
+
+/* fs_near.c: see NEAR there. */
+void fs_near(struct rs_storage *storage, const char *path);
+void fs_near_release(struct fs *fs);
+void fs_near_forget(struct fs *fs); /* the root is another one */
+struct stat;
+int fs_stat_path(struct fs *fs, const char *path, struct stat *out); /* an errno value, or 0 */
 
 /* fs_sync.c */
 void fs_sync_init(struct fs *fs);

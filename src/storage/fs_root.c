@@ -47,6 +47,7 @@ static void exchange(struct fs *fs, int fd)
     while (dup3(fd, fs->root, O_CLOEXEC) < 0)
         RS_ASSERT(errno == EINTR || errno == EBUSY);
     fs_forget_all(fs);
+    fs_near_forget(fs);
     atomic_store(&fs->above_synced, false);
     atomic_fetch_add(&fs->epoch, 1);
 }

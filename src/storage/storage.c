@@ -135,6 +135,12 @@ rs_rc rs_storage_keep(struct rs_storage *storage, const char *path, struct rs_st
     return storage->ops->keep(storage, path, batch, err);
 }
 
+void rs_storage_near(struct rs_storage *storage, const char *path)
+{
+    if (storage->ops->near != NULL)
+        storage->ops->near(storage, path);
+}
+
 rs_rc rs_storage_mkdir(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err)
 {
     RS_TRY(check_object(path, err));

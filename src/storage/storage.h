@@ -41,6 +41,9 @@ void rs_storage_batch_release(struct rs_storage_batch *batch);
 void rs_storage_free(struct rs_storage **storage);
 const char *rs_storage_name(const struct rs_storage *storage); /* "filesystem", for logs and errors */
 
+/* Says that most looks will be below this directory, which need not be there yet: a driver may keep it at hand. Once,
+ * before other threads use the storage. */
+void rs_storage_near(struct rs_storage *storage, const char *path);
 /* RS_E_NOT_FOUND if there is nothing. */
 rs_rc rs_storage_stat(struct rs_storage *storage, const char *path, struct rs_storage_stat *out, struct rs_err *err);
 /* Appends a small object to out, whose ceiling holds. RS_E_NOT_FOUND. */

@@ -22,6 +22,7 @@ struct rs_storage_ops {
     rs_rc (*put)(struct rs_storage *storage, const char *path, rs_str bytes, struct rs_storage_batch *batch,
                  struct rs_err *err);
     rs_rc (*keep)(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err);
+    void (*near)(struct rs_storage *storage, const char *path); /* may be NULL */
     rs_rc (*mkdir)(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err);
     rs_rc (*remove)(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err);
     rs_rc (*list)(struct rs_storage *storage, const char *path, rs_str after, rs_storage_visit *visit, void *ctx,
