@@ -20,7 +20,7 @@
 #include "registry/registry_priv.h"
 #include "registry/upload_hash.h"
 
-#define LONG_FROM (1024 * 1024)       /* bytes in one request, from which on a second thread hashes */
+#define LONG_FROM (256 * 1024)        /* bytes in one request, from which on a second thread hashes */
 #define SAVE_EVERY (64 * 1024 * 1024) /* bytes: what a kill may make us read again */
 
 struct rs_upload {
