@@ -16,8 +16,8 @@ static rs_rc send_blob(struct rs_request *req, struct rs_source body, const stru
     char etag[RS_DIGEST_TEXT_MAX + 2];
     int len = snprintf(etag, sizeof etag, "\"%s\"", digest->text);
 
-    cache_headers(req, digest);
     RS_TRY(rs_reply_range(req, body, (rs_str){etag, (size_t)len}, err));
+    cache_headers(req, digest); /* not for a 416, which nobody shall keep */
     rs_reply_header_c(req, "Content-Type", "application/octet-stream");
     return RS_OK;
 }

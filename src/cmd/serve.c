@@ -25,7 +25,8 @@ struct service {
 
 static void service_release(struct service *s)
 {
-    rs_http_server_free(&s->server);
+    if (!rs_http_server_free(&s->server))
+        return; /* a thread still uses the rest; the process ends now */
     rs_api_free(&s->api);
     rs_registry_free(&s->registry);
     rs_storage_free(&s->storage);

@@ -104,7 +104,7 @@ static void rule_urls(struct config_load *l)
     if (host.len > 0 && (!is_url || !is_printable(host.ptr)))
         config_error(l, config_node(l->root, "http.host"), "http.host",
                      "needs an address with its scheme, such as https://registry.example.org");
-    if (prefix[0] != '\0' && (prefix[0] != '/' || !is_printable(prefix)))
+    if (prefix[0] != '\0' && (prefix[0] != '/' || !is_printable(prefix) || strchr(prefix, '*') != NULL))
         config_error(l, config_node(l->root, "http.prefix"), "http.prefix", "needs a path such as /images/");
 }
 

@@ -178,18 +178,18 @@ void rs_http_abort(struct rs_http_server *server)
     atomic_store(&server->aborting, true);
 }
 
-void rs_http_server_free(struct rs_http_server **serverp)
+bool rs_http_server_free(struct rs_http_server **serverp)
 {
     struct rs_http_server *server = rs_take(serverp);
     if (server == NULL)
-        return;
+        return true;
     rs_pool_stop(server);
     close_listeners(server);
     int64_t end = rs_mono_ms() + ABORT_MS;
     while (atomic_load(&server->threads) > 0 && rs_mono_ms() < end)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     if (atomic_load(&server->threads) > 0)
-        return; /* a thread hangs in the disk: what it uses must stay; the process is about to end */
+        return false;
     for (unsigned i = 0; i < server->lane_count && server->lanes != NULL; i++)
         rs_lane_release(&server->lanes[i]);
     if (server->reserve_fd >= 0)
@@ -200,6 +200,7 @@ void rs_http_server_free(struct rs_http_server **serverp)
     rs_mutex_release(&server->places);
     rs_mutex_release(&server->pool);
     free(server);
+    return true;
 }
 
 void rs_http_stats(struct rs_http_server *server, struct rs_http_stats *out)

@@ -73,8 +73,9 @@ rs_rc rs_http_start(struct rs_http_server *server, struct rs_err *err);
 void rs_http_drain(struct rs_http_server *server);
 /* From another thread or a signal-handling one: ends a drain at once. */
 void rs_http_abort(struct rs_http_server *server);
-/* After the drain. */
-void rs_http_server_free(struct rs_http_server **server);
+/* After the drain. False: a thread hangs in a handler (in the disk, mostly); what it uses must stay as it is, and the
+ * process should end. */
+bool rs_http_server_free(struct rs_http_server **server);
 
 struct rs_http_stats {
     unsigned connections;

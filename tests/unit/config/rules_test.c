@@ -166,6 +166,7 @@ static void http(void **state)
         {GOOD "http: {host: example.org}\n", NULL, "E 3 http.host\n"},
         {GOOD "http: {host: \"https://a\\r\\nb\"}\n", NULL, "E 3 http.host\n"},
         {GOOD "http: {prefix: images}\n", NULL, "E 3 http.prefix\n"},
+        {GOOD "http: {prefix: /im/*/ages}\n", NULL, "E 3 http.prefix\n"},
         {GOOD "http: {prefix: '/'}\n", NULL, ""},
         {GOOD "http: {draintimeout: 60}\n", NULL, "E 3 http.draintimeout\n"},
         {GOOD "http: {draintimeout: -1s}\n", NULL, "E 3 http.draintimeout\n"},
