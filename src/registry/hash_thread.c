@@ -14,7 +14,6 @@
 /* Piece n lies in place n % PIECES. hashed <= given <= hashed + PIECES. */
 struct rs_hash_thread {
     struct rs_hash *hash;
-    pthread_t thread;
     struct rs_mutex mutex;
     pthread_cond_t changed;
     uint64_t given;
@@ -41,6 +40,16 @@ static char *place(struct rs_hash_thread *t, uint64_t n)
     return t->pieces + n % PIECES * RS_HASH_PIECE;
 }
 
+static void thread_free(struct rs_hash_thread *t)
+{
+    pthread_cond_destroy(&t->changed);
+    rs_mutex_release(&t->mutex);
+    free(atomic_exchange(&spare_pieces, t->pieces));
+    free(t);
+    atomic_fetch_sub(&cores_taken, CORES_EACH);
+}
+
+/* Frees t at its end: whoever stops it does not wait for a thread to be gone, which can take longer than the hash. */
 static void *hash_pieces(void *arg)
 {
     struct rs_hash_thread *t = arg;
@@ -59,16 +68,8 @@ static void *hash_pieces(void *arg)
         pthread_cond_broadcast(&t->changed);
     }
     rs_mutex_unlock(&t->mutex);
+    thread_free(t);
     return NULL;
-}
-
-static void thread_free(struct rs_hash_thread *t)
-{
-    pthread_cond_destroy(&t->changed);
-    rs_mutex_release(&t->mutex);
-    free(atomic_exchange(&spare_pieces, t->pieces));
-    free(t);
-    atomic_fetch_sub(&cores_taken, CORES_EACH);
 }
 
 struct rs_hash_thread *rs_hash_thread_start(struct rs_hash *hash)
@@ -82,7 +83,7 @@ struct rs_hash_thread *rs_hash_thread_start(struct rs_hash *hash)
     t->pieces = take_pieces();
     rs_mutex_init(&t->mutex, RS_LOCK_HASH);
     rs_cond_init(&t->changed);
-    if (rs_thread_start(&t->thread, hash_pieces, t) != 0) {
+    if (rs_thread_start(NULL, hash_pieces, t) != 0) {
         thread_free(t);
         return NULL;
     }
@@ -124,9 +125,9 @@ void rs_hash_thread_stop(struct rs_hash_thread **tp)
     if (t == NULL)
         return;
     rs_mutex_lock(&t->mutex);
+    while (t->given > t->hashed)
+        rs_cond_wait(&t->changed, &t->mutex);
     t->ending = true;
     pthread_cond_broadcast(&t->changed);
     rs_mutex_unlock(&t->mutex);
-    pthread_join(t->thread, NULL);
-    thread_free(t);
 }

@@ -20,5 +20,5 @@ void *rs_hash_thread_buffer(struct rs_hash_thread *t);
 void rs_hash_thread_give(struct rs_hash_thread *t, size_t len);
 /* Waits until all that was given is hashed: *hash may then be read until the next give. */
 void rs_hash_thread_wait(struct rs_hash_thread *t);
-/* The same, and ends it. NULL is fine. */
+/* The same, and ends it, without waiting until the thread is gone. NULL is fine. */
 void rs_hash_thread_stop(struct rs_hash_thread **t);
