@@ -124,9 +124,8 @@ void rs_hash_thread_stop(struct rs_hash_thread **tp)
     struct rs_hash_thread *t = rs_take(tp);
     if (t == NULL)
         return;
+    rs_hash_thread_wait(t);
     rs_mutex_lock(&t->mutex);
-    while (t->given > t->hashed)
-        rs_cond_wait(&t->changed, &t->mutex);
     t->ending = true;
     pthread_cond_broadcast(&t->changed);
     rs_mutex_unlock(&t->mutex);

@@ -26,8 +26,3 @@ void rs_registry_free(struct rs_registry **registry)
     free(*registry);
     *registry = NULL;
 }
-
-struct rs_storage *rs_registry_storage(struct rs_registry *registry)
-{
-    return registry->storage;
-}

@@ -19,7 +19,6 @@ struct rs_registry_config {
 rs_rc rs_registry_new(const struct rs_registry_config *config, struct rs_storage *storage, struct rs_registry **out,
                       struct rs_err *err);
 void rs_registry_free(struct rs_registry **registry);
-struct rs_storage *rs_registry_storage(struct rs_registry *registry);
 
 /* Repositories in registry:2's order (component by component), after `last` (may be empty, and need not be a
  * name). The callback returns false to stop. */
