@@ -10,6 +10,7 @@
 #include "base/sink.h"
 #include "cmd/cmd.h"
 #include "cmd/process.h"
+#include "cmd/state.h"
 #include "cmd/systemd.h"
 #include "storage/faulty.h"
 
@@ -17,6 +18,7 @@
 
 struct service {
     struct rs_config *config;
+    struct rs_state state;
     struct rs_storage *storage;
     struct rs_registry *registry;
     struct rs_api *api;
@@ -30,6 +32,7 @@ static void service_release(struct service *s)
     rs_api_free(&s->api);
     rs_registry_free(&s->registry);
     rs_storage_free(&s->storage);
+    rs_state_close(&s->state);
     rs_config_free(&s->config);
 }
 
@@ -151,12 +154,28 @@ static rs_rc open_storage(struct service *s, struct rs_err *err)
     return user[0] == '\0' ? err->rc : rs_err_wrap(err, "as roadstead.user \"%s\"", user);
 }
 
+static rs_rc open_state(struct service *s, struct rs_err *err)
+{
+    RS_AUTO(rs_buf_release) struct rs_buf fallback;
+
+    rs_buf_init(&fallback, 4096);
+    rs_buf_printf(&fallback, "%s/roadstead/state", s->config->storage.root);
+    RS_TRY(rs_state_open(s->config->state_dir, fallback.overflow ? NULL : rs_buf_z(&fallback), &s->state, err));
+    if (s->state.is_temporary)
+        rs_log(RS_LOG_WARN, "nothing can be kept below the storage's directory: %s is used until the end instead",
+               s->state.path);
+    return RS_OK;
+}
+
 static rs_rc make_registry(struct service *s, struct rs_err *err)
 {
-    struct rs_registry_config config = {.manifest_cache_bytes = (size_t)s->config->manifest_cache};
-
     RS_TRY(open_storage(s, err));
     RS_TRY(add_faults(s, err));
+    RS_TRY(open_state(s, err));
+    const struct rs_registry_config config = {
+        .manifest_cache_bytes = (size_t)s->config->manifest_cache,
+        .state_dir = s->state.path,
+    };
     RS_TRY(rs_registry_new(&config, s->storage, &s->registry, err));
     rs_api_attach(s->api, s->registry);
     return RS_OK;

@@ -86,6 +86,7 @@ struct rs_config {
     uint64_t catalog_max_entries; /* n above: 400 */
     uint64_t tags_max_tags;       /* n above is lowered to it */
     uint64_t manifest_cache;      /* bytes; 0: no cache */
+    const char *state_dir;        /* "" if unset */
     const char *user;             /* to become after the listening; "" if unset */
     struct rs_config_private *priv;
 };

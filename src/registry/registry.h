@@ -13,6 +13,7 @@ struct rs_registry;
 
 struct rs_registry_config {
     size_t manifest_cache_bytes; /* ceiling of the manifest cache */
+    const char *state_dir;       /* an existing directory that is this process's alone; borrowed */
 };
 
 /* Borrows the storage for its lifetime. */

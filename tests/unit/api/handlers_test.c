@@ -21,7 +21,7 @@ static const char unknown[] = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e464
 static int setup(void **state)
 {
     struct fixture *f = rs_calloc(1, sizeof *f);
-    const struct rs_registry_config registry = {.manifest_cache_bytes = 1 << 20};
+    const struct rs_registry_config registry = {.manifest_cache_bytes = 1 << 20, .state_dir = "/tmp"};
 
     snprintf(f->dir, sizeof f->dir, "/tmp/rs-api-XXXXXX");
     assert_non_null(mkdtemp(f->dir));

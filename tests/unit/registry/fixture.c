@@ -14,7 +14,7 @@
 static void open_registry(struct fixture *f)
 {
     struct rs_storage *disk;
-    struct rs_registry_config config = {.manifest_cache_bytes = 1024 * 1024};
+    const struct rs_registry_config config = {.manifest_cache_bytes = 1024 * 1024, .state_dir = f->root};
     assert_ok(f, rs_storage_fs_new(f->root, &disk, &f->err));
     rs_storage_faulty_new(disk, &f->storage);
     assert_ok(f, rs_registry_new(&config, f->storage, &f->registry, &f->err));
