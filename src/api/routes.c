@@ -11,26 +11,26 @@
 
 /* Below http.prefix. The first that fits is taken. "**" is the repository's name. */
 static const struct rs_route table[] = {
-    {"/v2/", READ, RS_ROUTE_SHORT, rs_api_base},
-    {"/v2/**/manifests/*", READ, RS_ROUTE_SHORT, rs_api_manifest_get},
-    {"/v2/**/manifests/*", PUT, RS_ROUTE_BODY, rs_api_manifest_put},
-    {"/v2/**/manifests/*", DELETE, RS_ROUTE_BLOCKING, rs_api_manifest_delete},
+    {"/v2/", READ, RS_ROUTE_SHORT, rs_api_base, "base"},
+    {"/v2/**/manifests/*", READ, RS_ROUTE_SHORT, rs_api_manifest_get, "manifest"},
+    {"/v2/**/manifests/*", PUT, RS_ROUTE_BODY, rs_api_manifest_put, "manifest"},
+    {"/v2/**/manifests/*", DELETE, RS_ROUTE_BLOCKING, rs_api_manifest_delete, "manifest"},
     /* registry:2 redirects the form without the last slash, which turns a POST into a GET; this is kinder. */
-    {"/v2/**/blobs/uploads/", POST, RS_ROUTE_BODY, rs_api_upload_post},
-    {"/v2/**/blobs/uploads", POST, RS_ROUTE_BODY, rs_api_upload_post},
-    {"/v2/**/blobs/uploads/*", READ, RS_ROUTE_BLOCKING, rs_api_upload_get},
-    {"/v2/**/blobs/uploads/*", PATCH, RS_ROUTE_BODY, rs_api_upload_patch},
-    {"/v2/**/blobs/uploads/*", PUT, RS_ROUTE_BODY, rs_api_upload_put},
-    {"/v2/**/blobs/uploads/*", DELETE, RS_ROUTE_BLOCKING, rs_api_upload_delete},
-    {"/v2/**/blobs/*", READ, RS_ROUTE_SHORT, rs_api_blob_get},
-    {"/v2/**/blobs/*", DELETE, RS_ROUTE_BLOCKING, rs_api_blob_delete},
-    {"/v2/**/tags/list", READ, RS_ROUTE_BLOCKING, rs_api_tags_get},
-    {"/v2/_catalog", READ, RS_ROUTE_BLOCKING, rs_api_catalog_get},
-    {"/v2", READ, RS_ROUTE_SHORT, rs_api_base_redirect},
+    {"/v2/**/blobs/uploads/", POST, RS_ROUTE_BODY, rs_api_upload_post, "blob_upload"},
+    {"/v2/**/blobs/uploads", POST, RS_ROUTE_BODY, rs_api_upload_post, "blob_upload"},
+    {"/v2/**/blobs/uploads/*", READ, RS_ROUTE_BLOCKING, rs_api_upload_get, "blob_upload_chunk"},
+    {"/v2/**/blobs/uploads/*", PATCH, RS_ROUTE_BODY, rs_api_upload_patch, "blob_upload_chunk"},
+    {"/v2/**/blobs/uploads/*", PUT, RS_ROUTE_BODY, rs_api_upload_put, "blob_upload_chunk"},
+    {"/v2/**/blobs/uploads/*", DELETE, RS_ROUTE_BLOCKING, rs_api_upload_delete, "blob_upload_chunk"},
+    {"/v2/**/blobs/*", READ, RS_ROUTE_SHORT, rs_api_blob_get, "blob"},
+    {"/v2/**/blobs/*", DELETE, RS_ROUTE_BLOCKING, rs_api_blob_delete, "blob"},
+    {"/v2/**/tags/list", READ, RS_ROUTE_BLOCKING, rs_api_tags_get, "tags"},
+    {"/v2/_catalog", READ, RS_ROUTE_BLOCKING, rs_api_catalog_get, "catalog"},
+    {"/v2", READ, RS_ROUTE_SHORT, rs_api_base_redirect, "base"},
 };
 
 /* Where load balancers ask: never below the prefix. */
-static const struct rs_route root = {"/", READ, RS_ROUTE_SHORT, rs_api_root};
+static const struct rs_route root = {"/", READ, RS_ROUTE_SHORT, rs_api_root, "root"};
 
 static void make_routes(struct rs_api *api)
 {

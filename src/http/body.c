@@ -181,6 +181,7 @@ rs_rc rs_request_read(struct rs_request *req, void *buf, size_t cap, size_t *out
     ex->continue_due = false;
     rs_rc rc = ex->req.content_length < 0 ? read_chunked(conn, buf, cap, out_n, err)
                                           : read_counted(conn, buf, cap, out_n, err);
+    req->received += *out_n;
     if (rc != RS_OK)
         ex->body_broken = true;
     return rc;
@@ -216,7 +217,7 @@ bool rs_body_finish(struct rs_conn *conn)
     /* A client that still waits for leave to send may send or not: where its next request begins is unknown. */
     bool follows = !ex->body_broken && !ex->continue_due;
     /* Only a route that takes bodies waits for the rest of one, in its place: nobody else has asked for it. */
-    bool wait = ex->counted && ex->route->kind == RS_ROUTE_BODY && ex->body_left <= DRAIN_MAX;
+    bool wait = ex->counted && ex->req.route->kind == RS_ROUTE_BODY && ex->body_left <= DRAIN_MAX;
     if (follows && ex->req.content_length >= 0)
         skip_counted(conn, wait);
     set_low_water(conn, false);

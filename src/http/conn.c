@@ -239,7 +239,7 @@ static enum next run_handler(struct rs_conn *conn)
     if (ex->queue_over)
         rc = rs_err_set(&err, RS_E_UNAVAILABLE, "all workers are busy; try again later");
     else
-        rc = ex->route->handler(&ex->req, conn->server->config.ctx, &err);
+        rc = ex->req.route->handler(&ex->req, conn->server->config.ctx, &err);
     if (rc != RS_OK)
         reply_error(conn, rc, &err);
     return reply_ready(conn);
@@ -257,10 +257,13 @@ static enum next go_on_as_worker(struct rs_worker *worker, struct rs_conn *conn)
 
 static enum next dispatch(struct rs_worker *worker, struct rs_conn *conn)
 {
+    const struct rs_http_config *config = &conn->server->config;
     struct rs_exchange *ex = conn->ex;
     struct rs_err err = {0};
     unsigned allowed = 0;
-    rs_rc rc = rs_router_match(conn->server->router, &ex->req, &ex->route, &allowed, &err);
+    rs_rc rc = rs_router_match(conn->server->router, &ex->req, &ex->req.route, &allowed, &err);
+    if (rc == RS_OK && config->on_route != NULL)
+        rc = config->on_route(&ex->req, config->ctx, &err);
     if (rc != RS_OK) {
         static const char *const names[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
         char list[64] = "";
@@ -273,7 +276,7 @@ static enum next dispatch(struct rs_worker *worker, struct rs_conn *conn)
         return reply_ready(conn);
     }
     conn->phase = RS_PHASE_RUN;
-    if (ex->route->kind == RS_ROUTE_SHORT)
+    if (ex->req.route->kind == RS_ROUTE_SHORT)
         return GO;
     if (!rs_places_enter(conn))
         return GONE;
@@ -287,6 +290,7 @@ static enum next take_head(struct rs_worker *worker, struct rs_conn *conn, size_
     rs_str head = rs_arena_copy(ex->arena, rs_str_sub(conn->in, 0, len));
     conn->in = rs_str_from(conn->in, len);
     conn->scanned = 0;
+    ex->req.received = len;
     rs_rc rc = rs_head_parse(head, &ex->req, &ex->framing, &err);
     if (rc != RS_OK)
         return refuse(worker, conn, rc, &err);

@@ -36,7 +36,6 @@ enum rs_owner { RS_OWNER_LANE, RS_OWNER_THREAD, RS_OWNER_THREAD_MISSED, RS_OWNER
 struct rs_exchange {
     struct rs_request req;
     struct rs_arena *arena; /* holds this structure too */
-    const struct rs_route *route;
     struct rs_framing framing;
     int64_t start_us;
     bool counted;    /* takes a worker's place (pool.c) */

@@ -24,6 +24,8 @@ enum rs_method {
 
 #define RS_CAPTURES_MAX 4
 
+struct rs_route; /* http/server.h */
+
 struct rs_header {
     rs_str name;
     rs_str value; /* without white space at its ends */
@@ -52,10 +54,13 @@ struct rs_request {
     bool has_body;          /* a body is announced (it may be empty) */
     int64_t content_length; /* -1: chunked */
 
+    const struct rs_route *route;     /* that fits; NULL: none does, or it was no request */
     rs_str captures[RS_CAPTURES_MAX]; /* what the route's wildcards matched, in order */
     struct rs_arena *arena;
     rs_str id;     /* of this request, for logs and the header X-Request-Id */
     rs_str remote; /* the peer: "127.0.0.1:3456", "[::1]:3456", or "unix" */
+
+    uint64_t received; /* bytes of it so far: the head, and what was read of the body */
 
     struct rs_reply reply;
 

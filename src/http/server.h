@@ -25,6 +25,7 @@ struct rs_route {
     unsigned methods; /* bits: 1u << RS_METHOD_GET … */
     enum rs_route_kind kind;
     rs_handler *handler;
+    const char *name; /* for metrics: what several routes of one resource share. NULL: none */
 };
 
 struct rs_http_config {
@@ -32,6 +33,9 @@ struct rs_http_config {
     size_t route_count;
     void *ctx; /* for handlers and callbacks */
 
+    /* When req->route is known, before the request waits for a worker or runs: an error is the answer then. May be
+     * NULL. On the lane's thread: no waiting. */
+    rs_rc (*on_route)(struct rs_request *req, void *ctx, struct rs_err *err);
     /* Makes the reply of an error (of a handler, of the router, of the parser). req->path may be empty. */
     void (*on_error)(struct rs_request *req, void *ctx, rs_rc rc, const struct rs_err *err);
     /* After the reply is sent or given up: `sent` body bytes, from the head's arrival to the last byte. May be NULL. */

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -473,6 +474,49 @@ static void test_a_stale_unix_socket_is_replaced_a_live_one_is_not(void **state)
     harness_stop(&h);
 }
 
+static rs_rc no_echo(struct rs_request *req, void *ctx, struct rs_err *err)
+{
+    (void)ctx;
+    assert_non_null(req->route);
+    if (strcmp(req->route->pattern, "/echo") == 0)
+        return rs_err_set(err, RS_E_UNAVAILABLE, "not now");
+    return RS_OK;
+}
+
+static _Atomic uint64_t told_received;
+
+static void tell_received(const struct rs_request *req, void *ctx, uint64_t sent, int64_t us, bool complete)
+{
+    (void)ctx, (void)us;
+    assert_true(complete && sent > 0);
+    if (req->route != NULL && strcmp(req->route->pattern, "/up") == 0)
+        atomic_store(&told_received, req->received);
+}
+
+static void test_a_route_can_be_refused_before_it_runs(void **state)
+{
+    (void)state;
+    static const char put[] = "PUT /up HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n";
+    struct harness h;
+    char body[64];
+    harness_init(&h);
+    h.config.on_route = no_echo;
+    h.config.on_done = tell_received;
+    harness_start(&h);
+    int fd = client_connect(&h);
+    client_send(fd, put);
+    client_send(fd, "12345" GET("/small") GET("/missing"));
+    assert_int_equal(client_reply(fd, body, sizeof body), 200);
+    assert_int_equal(client_reply(fd, body, sizeof body), 200);
+    assert_int_equal(client_reply(fd, body, sizeof body), 404);
+    assert_int_equal(atomic_load(&told_received), sizeof put - 1 + 5);
+    client_send(fd, "PUT /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n12345");
+    assert_int_equal(client_reply(fd, body, sizeof body), 503);
+    assert_string_equal(body, "not now");
+    close(fd);
+    harness_stop(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -496,6 +540,7 @@ int main(void)
         cmocka_unit_test(test_drain_ends_what_is_idle_and_waits_for_what_runs),
         cmocka_unit_test(test_abort_ends_a_drain),
         cmocka_unit_test(test_a_stale_unix_socket_is_replaced_a_live_one_is_not),
+        cmocka_unit_test(test_a_route_can_be_refused_before_it_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
