@@ -84,17 +84,21 @@ static rs_rc put_manifest(struct rs_api *api, struct rs_request *req, const stru
                           rs_str bytes, struct rs_err *err)
 {
     struct rs_digest digest;
+    struct rs_digest subject = {0};
     struct rs_manifest_put put = {
         .repository = req->captures[0],
         .reference = *reference,
         .content_type = content_type(req),
         .bytes = bytes,
+        .out_subject = &subject,
     };
 
     RS_TRY(rs_manifest_put(api->registry, &put, &digest, err));
     req->log_digest = rs_arena_copy(req->arena, rs_digest_str(&digest));
     req->reply.status = 201;
     rs_api_digest_headers(req, &digest, false);
+    if (subject.text[0] != '\0') /* "Pushing Manifests with Subject": the list of referrers knows it */
+        rs_reply_header_c(req, "OCI-Subject", subject.text);
     rs_api_location(
         api, req,
         rs_arena_printf(req->arena, "/v2/" RS_STR_FMT "/manifests/%s", RS_STR_ARG(req->captures[0]), digest.text));

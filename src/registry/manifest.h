@@ -25,6 +25,7 @@ struct rs_manifest_put {
     struct rs_reference reference; /* a tag, or the digest that the bytes must have */
     rs_str content_type;           /* the client's */
     rs_str bytes;
+    struct rs_digest *out_subject; /* written on success if the manifest has a subject; may be NULL */
 };
 /* Validates, checks every referenced blob and child manifest, stores durably, then moves the tag. *out_digest: what it
  * is stored under (SHA-256, or the algorithm of the reference's digest). RS_E_MANIFEST_INVALID,

@@ -187,6 +187,8 @@ rs_rc rs_manifest_put(struct rs_registry *registry, const struct rs_manifest_put
     }
     if (!put->reference.is_digest)
         RS_TRY(rs_tag_move(registry, put->repository, put->reference.tag, &push.digest, err));
+    if (push.manifest.has_subject && put->out_subject != NULL)
+        *put->out_subject = push.manifest.subject.digest;
     *out_digest = push.digest;
     return RS_OK;
 }
