@@ -54,7 +54,9 @@ static rs_str status_line(int status)
         LINE(431, "Request Header Fields Too Large"),
         LINE(500, "Internal Server Error"),
         LINE(501, "Not Implemented"),
+        LINE(502, "Bad Gateway"),
         LINE(503, "Service Unavailable"),
+        LINE(504, "Gateway Timeout"),
         LINE(505, "HTTP Version Not Supported"),
         LINE(507, "Insufficient Storage"),
     };
