@@ -202,7 +202,8 @@ class Player:
             raise
 
     def _makes(self, call, path):
-        target = {"mkdirat": (0, 1), "renameat": (2, 3), "renameat2": (2, 3), "linkat": (2, 3)}.get(call.name)
+        target = {"mkdir": (None, 0), "mkdirat": (0, 1), "rename": (None, 1), "renameat": (2, 3), "renameat2": (2, 3),
+                  "link": (None, 1), "linkat": (2, 3)}.get(call.name)
         made = self._path(call, *target) if target else None
         return made is not None and not self.disk.exists(made) and (path == made or path.startswith(made + "/"))
 
