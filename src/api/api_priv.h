@@ -35,6 +35,23 @@ void rs_api_digest_headers(struct rs_request *req, const struct rs_digest *diges
 bool rs_api_not_modified(const struct rs_request *req, const struct rs_digest *digest);
 bool rs_etag_list_has(rs_str list, rs_str etag);
 
+/* --- condition.c: If-Match and If-None-Match of a push --- */
+struct rs_condition {
+    bool has_match;
+    bool has_none_match;
+    rs_str match; /* the lists, of all fields of the name */
+    rs_str none_match;
+    bool exists; /* what it was last held against */
+    struct rs_digest held;
+};
+void rs_condition_read(const struct rs_request *req, struct rs_condition *out);
+bool rs_condition_given(const struct rs_condition *condition);
+/* ctx: a struct rs_condition; as rs_manifest_put.accept. */
+bool rs_condition_holds(void *ctx, const struct rs_digest *held);
+/* RS_E_PRECONDITION, with what the reference is now in text and headers. */
+rs_rc rs_condition_failed(struct rs_request *req, const struct rs_condition *condition, rs_str reference,
+                          struct rs_err *err);
+
 /* --- location.c --- */
 /* Sets Location to a path ("/v2/…"): behind http.host, or behind http.prefix at the address that the client used. */
 void rs_api_location(const struct rs_api *api, struct rs_request *req, rs_str path);

@@ -5,6 +5,8 @@
 
 #include "api/api_priv.h"
 
+#define TAGS_MAX 50 /* of one push: the specification asks for 10; clients take 100 fields of a reply, as a rule */
+
 static void release_doc(void *owner)
 {
     const struct rs_manifest_doc *doc = owner;
@@ -80,43 +82,83 @@ static rs_str content_type(const struct rs_request *req)
     return rs_str_trim(type);
 }
 
-static rs_rc put_manifest(struct rs_api *api, struct rs_request *req, const struct rs_reference *reference,
-                          rs_str bytes, struct rs_err *err)
+static bool has_tag(const rs_str *tags, size_t count, rs_str tag)
+{
+    for (size_t i = 0; i < count; i++)
+        if (rs_str_eq(tags[i], tag))
+            return true;
+    return false;
+}
+
+/* distribution-spec, "Pushing Manifests": a push by digest may name tags, ?tag=a&tag=b. All are checked before anything
+ * is stored; one that comes twice counts once. With a tag in the path they have no meaning, and none is confirmed. */
+static rs_rc read_tags(struct rs_request *req, struct rs_manifest_put *put, struct rs_err *err)
+{
+    rs_str tag, rest = req->query;
+
+    if (!put->reference.is_digest || rest.len == 0)
+        return RS_OK;
+    rs_str *tags = rs_arena_alloc(req->arena, TAGS_MAX * sizeof *tags);
+    for (size_t given = 0; rs_request_query_next(req, RS_STR("tag"), &rest, &tag); given++) {
+        if (given == TAGS_MAX)
+            return rs_err_set(err, RS_E_URI_TOO_LONG, "a push may name %d tags", TAGS_MAX);
+        RS_TRY(rs_tag_check(tag, err));
+        if (!has_tag(tags, put->tag_count, tag))
+            tags[put->tag_count++] = tag;
+    }
+    put->tags = tags;
+    return RS_OK;
+}
+
+static void reply_put(struct rs_api *api, struct rs_request *req, const struct rs_manifest_put *put,
+                      const struct rs_digest *digest)
+{
+    req->log_digest = rs_arena_copy(req->arena, rs_digest_str(digest));
+    req->reply.status = 201;
+    rs_api_digest_headers(req, digest, false);
+    if (put->out_subject->text[0] != '\0') /* "Pushing Manifests with Subject": the list of referrers knows it */
+        rs_reply_header_c(req, "OCI-Subject", put->out_subject->text);
+    for (size_t i = 0; i < put->tag_count; i++)
+        rs_reply_header_add(req, "OCI-Tag", put->tags[i]);
+    rs_api_location(
+        api, req,
+        rs_arena_printf(req->arena, "/v2/" RS_STR_FMT "/manifests/%s", RS_STR_ARG(put->repository), digest->text));
+}
+
+static rs_rc put_manifest(struct rs_api *api, struct rs_request *req, struct rs_manifest_put *put, struct rs_err *err)
 {
     struct rs_digest digest;
     struct rs_digest subject = {0};
-    struct rs_manifest_put put = {
-        .repository = req->captures[0],
-        .reference = *reference,
-        .content_type = content_type(req),
-        .bytes = bytes,
-        .out_subject = &subject,
-    };
+    struct rs_condition condition;
 
-    RS_TRY(rs_manifest_put(api->registry, &put, &digest, err));
-    req->log_digest = rs_arena_copy(req->arena, rs_digest_str(&digest));
-    req->reply.status = 201;
-    rs_api_digest_headers(req, &digest, false);
-    if (subject.text[0] != '\0') /* "Pushing Manifests with Subject": the list of referrers knows it */
-        rs_reply_header_c(req, "OCI-Subject", subject.text);
-    rs_api_location(
-        api, req,
-        rs_arena_printf(req->arena, "/v2/" RS_STR_FMT "/manifests/%s", RS_STR_ARG(req->captures[0]), digest.text));
+    put->out_subject = &subject;
+    rs_condition_read(req, &condition);
+    if (rs_condition_given(&condition)) {
+        put->accept = rs_condition_holds;
+        put->accept_ctx = &condition;
+    }
+    rs_rc rc = rs_manifest_put(api->registry, put, &digest, err);
+    if (rc == RS_E_PRECONDITION)
+        return rs_condition_failed(req, &condition, req->captures[1], err);
+    RS_TRY(rc);
+    reply_put(api, req, put, &digest);
     return RS_OK;
 }
 
 rs_rc rs_api_manifest_put(struct rs_request *req, void *ctx, struct rs_err *err)
 {
     struct rs_api *api = ctx;
-    struct rs_reference reference;
+    struct rs_manifest_put put = {.repository = req->captures[0], .content_type = content_type(req)};
     RS_AUTO(rs_buf_release) struct rs_buf bytes;
 
     rs_buf_init(&bytes, RS_MANIFEST_MAX);
     RS_TRY(rs_api_repository(req, err));
-    RS_TRY(parse_reference(req, &reference, err));
+    RS_TRY(parse_reference(req, &put.reference, err));
+    RS_TRY(read_tags(req, &put, err));
     RS_TRY(rs_api_writable(api, err));
     RS_TRY(read_manifest(req, &bytes, err));
-    return put_manifest(api, req, &reference, rs_buf_str(&bytes), err);
+    put.bytes = rs_buf_str(&bytes);
+    return put_manifest(api, req, &put, err);
 }
 
 rs_rc rs_api_manifest_delete(struct rs_request *req, void *ctx, struct rs_err *err)

@@ -16,6 +16,37 @@ bool rs_request_header(const struct rs_request *req, rs_str name, rs_str *out_va
     return false;
 }
 
+bool rs_request_list(const struct rs_request *req, rs_str name, rs_str *out_value)
+{
+    rs_str list = {0};
+    size_t count = 0;
+    for (size_t i = 0; i < req->header_count; i++) {
+        const struct rs_header *h = &req->headers[i];
+        if (h->name.len != name.len || !rs_str_eq_nocase(h->name, name))
+            continue;
+        list = count++ == 0
+                   ? h->value
+                   : rs_arena_printf(req->arena, RS_STR_FMT ", " RS_STR_FMT, RS_STR_ARG(list), RS_STR_ARG(h->value));
+    }
+    *out_value = list;
+    return count > 0;
+}
+
+bool rs_request_query_next(struct rs_request *req, rs_str name, rs_str *rest, rs_str *out_value)
+{
+    rs_str pair, key, value;
+    while (rest->len > 0) {
+        rs_str_cut(*rest, '&', &pair, rest);
+        rs_str_cut(pair, '=', &key, &value);
+        if (!rs_uri_decode(req->arena, key, true, &key) || !rs_str_eq(key, name))
+            continue;
+        if (!rs_uri_decode(req->arena, value, true, out_value))
+            *out_value = value;
+        return true;
+    }
+    return false;
+}
+
 bool rs_request_query(struct rs_request *req, rs_str name, rs_str *out_value)
 {
     rs_str pair, rest = req->query, key, value;
@@ -37,16 +68,10 @@ static void assert_clean(rs_str value)
 }
 
 /* Takes a value that lives in the arena already. */
-static void put_header(struct rs_request *req, const char *name, rs_str value)
+static void add_header(struct rs_request *req, const char *name, rs_str value)
 {
     struct rs_reply *reply = &req->reply;
     assert_clean(value);
-    for (size_t i = 0; i < reply->header_count; i++) {
-        if (rs_str_eq_nocase(reply->headers[i].name, rs_str_c(name))) {
-            reply->headers[i].value = value;
-            return;
-        }
-    }
     if (reply->header_count == reply->header_cap) {
         reply->header_cap = RS_MAX(16, reply->header_cap * 2);
         struct rs_header *grown = rs_arena_alloc(req->arena, reply->header_cap * sizeof *grown);
@@ -57,9 +82,28 @@ static void put_header(struct rs_request *req, const char *name, rs_str value)
     reply->headers[reply->header_count++] = (struct rs_header){rs_str_c(name), value};
 }
 
+/* The same; replaces. */
+static void put_header(struct rs_request *req, const char *name, rs_str value)
+{
+    struct rs_reply *reply = &req->reply;
+    for (size_t i = 0; i < reply->header_count; i++) {
+        if (rs_str_eq_nocase(reply->headers[i].name, rs_str_c(name))) {
+            assert_clean(value);
+            reply->headers[i].value = value;
+            return;
+        }
+    }
+    add_header(req, name, value);
+}
+
 void rs_reply_header(struct rs_request *req, const char *name, rs_str value)
 {
     put_header(req, name, rs_arena_copy(req->arena, value));
+}
+
+void rs_reply_header_add(struct rs_request *req, const char *name, rs_str value)
+{
+    add_header(req, name, rs_arena_copy(req->arena, value));
 }
 
 void rs_reply_header_c(struct rs_request *req, const char *name, const char *value)

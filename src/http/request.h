@@ -75,9 +75,16 @@ struct rs_request {
 /* The value of the first field of that name (case ignored); false if there is none. */
 bool rs_request_header(const struct rs_request *req, rs_str name, rs_str *out_value);
 
+/* The values of all fields of that name as one list, joined by ", " (RFC 9110 5.3). False if there is none. */
+bool rs_request_list(const struct rs_request *req, rs_str name, rs_str *out_value);
+
 /* The value of a query parameter, decoded ('+' is a space) into the arena; false if there is none, or if its
  * encoding is broken. */
 bool rs_request_query(struct rs_request *req, rs_str name, rs_str *out_value);
+
+/* The values of a parameter that may come several times, one a call: *rest is req->query at first. A value with a
+ * broken encoding is given as it came. False: there is no further one. */
+bool rs_request_query_next(struct rs_request *req, rs_str name, rs_str *rest, rs_str *out_value);
 
 /* Tells the server that what follows may block (disk, network, hashing): the lane goes to another thread and this one
  * goes on as a worker. Routes that declare RS_ROUTE_BODY or RS_ROUTE_BLOCKING are workers from the start. */
@@ -92,10 +99,12 @@ rs_rc rs_request_read(struct rs_request *req, void *buf, size_t cap, size_t *out
 #define RS_IO_BUFFER (256 * 1024)
 void *rs_request_io_buffer(struct rs_request *req);
 
-/* Fills the reply. Values are copied into the arena; control characters in them are a programming error. */
+/* Fills the reply. Values are copied into the arena; control characters in them are a programming error. A field of
+ * that name that is there is replaced; rs_reply_header_add adds one more line. */
 void rs_reply_header(struct rs_request *req, const char *name, rs_str value);
 void rs_reply_header_c(struct rs_request *req, const char *name, const char *value);
 void rs_reply_headerf(struct rs_request *req, const char *name, const char *fmt, ...) RS_PRINTF(3, 4);
+void rs_reply_header_add(struct rs_request *req, const char *name, rs_str value);
 void rs_reply_body(struct rs_request *req, struct rs_source body); /* takes it; replaces one that was there */
 void rs_reply_text(struct rs_request *req, const char *content_type, rs_str text); /* copied into the arena */
 /* Drops what the handler has put into the reply so far (before an error is rendered). */

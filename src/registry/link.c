@@ -22,7 +22,18 @@ static bool is_cut(rs_str text)
     return text.len < SHA256_TEXT || (rs_str_starts(text, RS_STR("sha512:")) && text.len < SHA512_TEXT);
 }
 
-/* Reads it once; RS_E_BUSY if it is empty or cut. */
+/* RS_E_BUSY if it is empty or cut. */
+static rs_rc parse(rs_str bytes, const char *path, struct rs_digest *out, struct rs_err *err)
+{
+    rs_str text = trim_end(bytes);
+    if (is_cut(text))
+        return rs_err_set(err, RS_E_BUSY, "%s holds only %zu bytes of a digest", path, text.len);
+    if (rs_digest_parse(text, out, NULL) != RS_OK)
+        return rs_err_set(err, RS_E_CORRUPT, "%s does not hold a digest", path);
+    return RS_OK;
+}
+
+/* Reads it once; RS_E_BUSY as above. */
 static rs_rc read_once(struct rs_storage *storage, const char *path, struct rs_digest *out, struct rs_err *err)
 {
     RS_AUTO(rs_buf_release) struct rs_buf content;
@@ -31,12 +42,7 @@ static rs_rc read_once(struct rs_storage *storage, const char *path, struct rs_d
     if (rc == RS_E_TOO_BIG)
         return rs_err_set(err, RS_E_CORRUPT, "%s is too long for a link", path);
     RS_TRY(rc);
-    rs_str text = trim_end(rs_buf_str(&content));
-    if (is_cut(text))
-        return rs_err_set(err, RS_E_BUSY, "%s holds only %zu bytes of a digest", path, text.len);
-    if (rs_digest_parse(text, out, NULL) != RS_OK)
-        return rs_err_set(err, RS_E_CORRUPT, "%s does not hold a digest", path);
-    return RS_OK;
+    return parse(rs_buf_str(&content), path, out, err);
 }
 
 static bool is_young(struct rs_storage *storage, const char *path)
@@ -95,6 +101,42 @@ rs_rc rs_link_write(struct rs_storage *storage, const char *path, const struct r
                     struct rs_storage_batch *batch, struct rs_err *err)
 {
     return rs_storage_put(storage, path, rs_digest_str(digest), batch, err);
+}
+
+struct swap {
+    const char *path;
+    const struct rs_link_guard *guard;
+    rs_rc broken; /* what was there when it was refused is no digest: why not */
+    struct rs_err *err;
+};
+
+static bool accept_held(void *ctx, const rs_str *held)
+{
+    struct swap *swap = ctx;
+    struct rs_digest digest;
+    if (held == NULL)
+        return swap->guard->accept(swap->guard->ctx, NULL);
+    swap->broken = parse(*held, swap->path, &digest, swap->err);
+    return swap->broken == RS_OK && swap->guard->accept(swap->guard->ctx, &digest);
+}
+
+rs_rc rs_link_swap(struct rs_storage *storage, const char *path, const struct rs_digest *digest,
+                   const struct rs_link_guard *guard, struct rs_storage_batch *batch, struct rs_err *err)
+{
+    struct rs_digest whole;
+    if (guard == NULL)
+        return rs_storage_replace(storage, path, rs_digest_str(digest), NULL, NULL, batch, err);
+    for (;;) {
+        struct swap swap = {.path = path, .guard = guard, .err = err};
+        rs_rc rc = rs_storage_replace(storage, path, rs_digest_str(digest), accept_held, &swap, batch, err);
+        if (rc != RS_E_PRECONDITION || swap.broken == RS_OK)
+            return rc;
+        if (swap.broken != RS_E_BUSY)
+            return rs_err_set(err, swap.broken, "%s does not hold a digest", path);
+        rc = rs_link_read(storage, path, &whole, err); /* a registry:2 writes it in place: wait until it has */
+        if (rc != RS_OK && rc != RS_E_NOT_FOUND)
+            return rc;
+    }
 }
 
 rs_rc rs_link_ensure(struct rs_storage *storage, const char *path, const struct rs_digest *digest,

@@ -14,6 +14,15 @@ rs_rc rs_link_follow(struct rs_storage *storage, const char *path, const struct 
                      struct rs_digest *out_target, struct rs_err *err);
 rs_rc rs_link_write(struct rs_storage *storage, const char *path, const struct rs_digest *digest,
                     struct rs_storage_batch *batch, struct rs_err *err);
+/* Agrees to a change of a link: `held` is what it holds, NULL if there is none. May be called several times. */
+struct rs_link_guard {
+    bool (*accept)(void *ctx, const struct rs_digest *held);
+    void *ctx;
+};
+/* Writes it if the guard (NULL: none) agrees, else RS_E_PRECONDITION: a compare-and-swap, in one order with all other
+ * calls of this function, in all processes. */
+rs_rc rs_link_swap(struct rs_storage *storage, const char *path, const struct rs_digest *digest,
+                   const struct rs_link_guard *guard, struct rs_storage_batch *batch, struct rs_err *err);
 /* Writes it unless it holds that digest already; durable with the batch either way. out_made may be NULL. */
 rs_rc rs_link_ensure(struct rs_storage *storage, const char *path, const struct rs_digest *digest,
                      struct rs_storage_batch *batch, bool *out_made, struct rs_err *err);

@@ -26,9 +26,17 @@ struct rs_manifest_put {
     rs_str content_type;           /* the client's */
     rs_str bytes;
     struct rs_digest *out_subject; /* written on success if the manifest has a subject; may be NULL */
+    const rs_str *tags; /* beside the reference, to point to it as well; checked (rs_tag_check) */
+    size_t tag_count;
+    /* A condition on what the reference names: is told the digest that the tag points to, or that of the manifest; NULL
+     * if there is no such tag or manifest. May be called several times. NULL: no condition. */
+    bool (*accept)(void *ctx, const struct rs_digest *held);
+    void *accept_ctx;
 };
-/* Validates, checks every referenced blob and child manifest, stores durably, then moves the tag. *out_digest: what it
+/* Validates, checks every referenced blob and child manifest, stores durably, then moves the tags. *out_digest: what it
  * is stored under (SHA-256, or the algorithm of the reference's digest). RS_E_MANIFEST_INVALID,
- * RS_E_MANIFEST_TOO_BIG, RS_E_MANIFEST_BLOB_UNKNOWN, RS_E_DIGEST_INVALID. */
+ * RS_E_MANIFEST_TOO_BIG, RS_E_MANIFEST_BLOB_UNKNOWN, RS_E_DIGEST_INVALID. RS_E_PRECONDITION: `accept` said no last time
+ * it was asked; the reference is as it was, though the manifest may have been stored. All pushes of a tag, with a
+ * condition or without, happen in one order, in all processes. */
 rs_rc rs_manifest_put(struct rs_registry *registry, const struct rs_manifest_put *put, struct rs_digest *out_digest,
                       struct rs_err *err);

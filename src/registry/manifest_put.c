@@ -19,6 +19,7 @@ struct push {
     struct rs_manifest manifest;
     struct rs_storage_batch *batch; /* what to make durable; NULL: nothing */
     bool made_revision;             /* there was none before */
+    bool was_absent;                /* what the condition was last told */
 };
 
 static const char *role_name(enum rs_descriptor_role role)
@@ -126,6 +127,14 @@ static bool holds_already(struct push *push, const char *path)
            rs_str_eq(rs_buf_str(&held), push->put->bytes);
 }
 
+/* The condition as a guard of the link that it is about. */
+static bool accept_held(void *ctx, const struct rs_digest *held)
+{
+    struct push *push = ctx;
+    push->was_absent = held == NULL;
+    return push->put->accept(push->put->accept_ctx, held);
+}
+
 /* What is there already stays; if it was damaged, pushing again heals it. */
 static rs_rc store_bytes(struct push *push, struct rs_err *err)
 {
@@ -146,7 +155,48 @@ static rs_rc store_revision(struct push *push, struct rs_err *err)
     RS_TRY(rs_storage_mkdir(storage, rs_path_layers(&path, repository), push->batch, err));
     RS_TRY(store_bytes(push, err));
     rs_path_revision_link(&path, repository, &push->digest);
-    return rs_link_ensure(storage, path.z, &push->digest, push->batch, &push->made_revision, err);
+    if (push->put->accept == NULL || !push->put->reference.is_digest)
+        return rs_link_ensure(storage, path.z, &push->digest, push->batch, &push->made_revision, err);
+    const struct rs_link_guard guard = {accept_held, push};
+    RS_TRY(rs_link_swap(storage, path.z, &push->digest, &guard, push->batch, err));
+    push->made_revision = push->was_absent;
+    return RS_OK;
+}
+
+/* Refuses before anything is stored what would be refused at the end. */
+static rs_rc check_condition(struct push *push, struct rs_err *err)
+{
+    struct rs_digest held;
+    struct rs_path path;
+    const struct rs_manifest_put *put = push->put;
+    if (put->accept == NULL)
+        return RS_OK;
+    if (put->reference.is_digest)
+        rs_path_revision_link(&path, put->repository, &push->digest);
+    else
+        rs_path_tag_current(&path, put->repository, put->reference.tag);
+    rs_rc rc = rs_link_read(push->registry->storage, path.z, &held, err);
+    if (rc != RS_OK && rc != RS_E_NOT_FOUND)
+        return rc;
+    if (put->accept(put->accept_ctx, rc == RS_OK ? &held : NULL))
+        return RS_OK;
+    return rs_err_set(err, RS_E_PRECONDITION, "the condition on %s does not hold", path.z);
+}
+
+/* All tags in one sync, the reference first: its condition decides. */
+static rs_rc move_tags(struct push *push, struct rs_err *err)
+{
+    RS_AUTO(rs_storage_batch_release) struct rs_storage_batch batch;
+    const struct rs_manifest_put *put = push->put;
+    struct rs_registry *registry = push->registry;
+    const struct rs_link_guard condition = {accept_held, push};
+    const struct rs_link_guard *guard = put->accept != NULL ? &condition : NULL;
+    rs_storage_batch_init(&batch);
+    if (!put->reference.is_digest)
+        RS_TRY(rs_tag_move(registry, put->repository, put->reference.tag, &push->digest, guard, &batch, err));
+    for (size_t i = 0; i < put->tag_count; i++)
+        RS_TRY(rs_tag_move(registry, put->repository, put->tags[i], &push->digest, NULL, &batch, err));
+    return rs_storage_sync(registry->storage, &batch, err);
 }
 
 /* The manifest and what it needs, in one sync. */
@@ -179,14 +229,14 @@ rs_rc rs_manifest_put(struct rs_registry *registry, const struct rs_manifest_put
     RS_AUTO(rs_arena_free) struct rs_arena *arena = rs_arena_new();
     RS_TRY(check_digest(put, &push.digest, err));
     RS_TRY(parse(&push, arena, err));
+    RS_TRY(check_condition(&push, err));
     RS_TRY(store(&push, err));
     rs_rc rc = check_references(&push, err);
     if (rc != RS_OK) {
         take_back(&push);
         return rc;
     }
-    if (!put->reference.is_digest)
-        RS_TRY(rs_tag_move(registry, put->repository, put->reference.tag, &push.digest, err));
+    RS_TRY(move_tags(&push, err));
     if (push.manifest.has_subject && put->out_subject != NULL)
         *put->out_subject = push.manifest.subject.digest;
     *out_digest = push.digest;

@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "base/lock.h"
 #include "base/mem.h"
-#include "registry/link.h"
 #include "registry/paths.h"
 #include "registry/registry_priv.h"
 
@@ -142,17 +141,19 @@ void rs_tag_saw_revision(struct rs_registry *registry, rs_str repository, rs_str
     rs_mutex_unlock(&cache->locks[slot % LOCKS]);
 }
 
+/* Without a condition the history (index) comes first, as registry:2 writes it. With one, who is refused must leave
+ * nothing, so it comes after; a crash in between costs an entry that nobody needs. */
 rs_rc rs_tag_move(struct rs_registry *registry, rs_str repository, rs_str tag, const struct rs_digest *digest,
-                  struct rs_err *err)
+                  const struct rs_link_guard *guard, struct rs_storage_batch *batch, struct rs_err *err)
 {
-    struct rs_path path;
-    RS_AUTO(rs_storage_batch_release) struct rs_storage_batch batch;
-    rs_storage_batch_init(&batch);
-    rs_path_tag_index(&path, repository, tag, digest);
-    RS_TRY(rs_link_ensure(registry->storage, path.z, digest, &batch, NULL, err));
-    rs_path_tag_current(&path, repository, tag);
-    RS_TRY(rs_link_write(registry->storage, path.z, digest, &batch, err));
-    return rs_storage_sync(registry->storage, &batch, err);
+    struct rs_path index, current;
+    struct rs_storage *storage = registry->storage;
+    rs_path_tag_index(&index, repository, tag, digest);
+    rs_path_tag_current(&current, repository, tag);
+    if (guard == NULL)
+        RS_TRY(rs_link_ensure(storage, index.z, digest, batch, NULL, err));
+    RS_TRY(rs_link_swap(storage, current.z, digest, guard, batch, err));
+    return guard != NULL ? rs_link_ensure(storage, index.z, digest, batch, NULL, err) : RS_OK;
 }
 
 struct tags_ctx {

@@ -2,7 +2,7 @@
 /* Tags: what one points to, and moving it. Private to the registry; any thread. */
 #pragma once
 
-#include "oci/digest.h"
+#include "registry/link.h"
 #include "registry/registry.h"
 
 /*
@@ -20,6 +20,7 @@ rs_rc rs_tag_resolve(struct rs_registry *registry, rs_str repository, rs_str tag
                      struct rs_err *err);
 /* The revision behind the tag, as rs_tag_resolve gave it, exists now. */
 void rs_tag_saw_revision(struct rs_registry *registry, rs_str repository, rs_str tag, const struct rs_digest *digest);
-/* Points it to a manifest whose revision is durable already; durable itself on return. */
+/* Points it to a manifest whose revision is durable already; durable itself with the batch. guard: as of rs_link_swap;
+ * NULL: none. RS_E_PRECONDITION: it does not agree. */
 rs_rc rs_tag_move(struct rs_registry *registry, rs_str repository, rs_str tag, const struct rs_digest *digest,
-                  struct rs_err *err);
+                  const struct rs_link_guard *guard, struct rs_storage_batch *batch, struct rs_err *err);

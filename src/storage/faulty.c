@@ -154,6 +154,14 @@ static rs_rc faulty_put(struct rs_storage *storage, const char *path, rs_str byt
     return rs_storage_put(inner_of(storage), path, bytes, batch, err);
 }
 
+/* A put that looks first: plans count it among the puts. */
+static rs_rc faulty_replace(struct rs_storage *storage, const char *path, rs_str bytes, rs_storage_accept *accept,
+                            void *ctx, struct rs_storage_batch *batch, struct rs_err *err)
+{
+    RS_TRY(gate(storage, RS_FAULTY_PUT, path, err));
+    return rs_storage_replace(inner_of(storage), path, bytes, accept, ctx, batch, err);
+}
+
 static rs_rc faulty_keep(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch,
                          struct rs_err *err)
 {
@@ -321,6 +329,7 @@ static const struct rs_storage_ops faulty_ops = {
     .read = faulty_read,
     .open = faulty_open,
     .put = faulty_put,
+    .replace = faulty_replace,
     .keep = faulty_keep,
     .near = faulty_near,
     .mkdir = faulty_mkdir,

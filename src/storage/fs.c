@@ -19,8 +19,6 @@
 #define STAMP_MARGIN_NS (10 * 1000 * 1000)
 /* Somebody else may remove the directory that was just made; more often than this is no accident. */
 #define PARENT_ATTEMPTS 8
-/* Suffix of a temporary name: "." 16 digits ".tmp". */
-#define TMP_SIZE (RS_STORAGE_PATH_MAX + 32)
 
 /* --- paths --- */
 
@@ -148,7 +146,7 @@ static rs_rc open_object(struct fs *fs, const char *path, int *out_fd, struct st
     return RS_OK;
 }
 
-static rs_rc fs_read(struct rs_storage *storage, const char *path, struct rs_buf *out, struct rs_err *err)
+rs_rc fs_read(struct rs_storage *storage, const char *path, struct rs_buf *out, struct rs_err *err)
 {
     struct stat st;
     RS_AUTO(rs_fd_close) int fd = -1;
@@ -180,13 +178,13 @@ static rs_rc fs_open(struct rs_storage *storage, const char *path, struct rs_sou
 
 /* --- writing small objects --- */
 
-static rs_rc create_temporary(struct fs *fs, const char *path, char tmp[TMP_SIZE], int *out_fd, struct rs_err *err)
+static rs_rc create_temporary(struct fs *fs, const char *path, char tmp[FS_TMP_SIZE], int *out_fd, struct rs_err *err)
 {
     int errnum = 0;
     for (int attempt = 0; attempt < PARENT_ATTEMPTS; attempt++) {
         uint64_t random;
         rs_random(&random, sizeof(random));
-        snprintf(tmp, TMP_SIZE, "%s.%016llx" RS_STORAGE_TMP_SUFFIX, fs_relative(path), (unsigned long long)random);
+        snprintf(tmp, FS_TMP_SIZE, "%s.%016llx" RS_STORAGE_TMP_SUFFIX, fs_relative(path), (unsigned long long)random);
         *out_fd = openat(fs->root, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FS_FILE_MODE);
         if (*out_fd >= 0)
             return RS_OK;
@@ -205,25 +203,37 @@ static rs_rc write_object(struct fs *fs, int fd, rs_str bytes, bool durable, str
     return errnum == 0 ? RS_OK : rs_err_sys(err, errnum, "cannot sync");
 }
 
-static rs_rc fs_put(struct rs_storage *storage, const char *path, rs_str bytes, struct rs_storage_batch *batch,
-                    struct rs_err *err)
+rs_rc fs_write_temporary(struct fs *fs, const char *path, rs_str bytes, bool durable, char tmp[FS_TMP_SIZE],
+                         struct fs_identity *out, struct rs_err *err)
 {
-    struct fs *fs = (struct fs *)storage;
-    char tmp[TMP_SIZE];
     RS_AUTO(rs_fd_close) int fd = -1;
-    RS_TRY(fs_batch_room(fs, batch, err));
     RS_TRY(create_temporary(fs, path, tmp, &fd, err));
-    rs_rc rc = write_object(fs, fd, bytes, batch != NULL, err);
-    if (rc == RS_OK && renameat(fs->root, tmp, fs->root, fs_relative(path)) != 0)
-        rc = fs_err_place(err, errno, path);
+    rs_rc rc = write_object(fs, fd, bytes, durable, err);
     if (rc != RS_OK) {
         unlinkat(fs->root, tmp, 0);
         rs_err_wrap(err, "cannot write %s", path);
         return rc;
     }
-    struct fs_identity identity = {0};
-    if (batch != NULL)
-        fs_identify(fd, &identity);
+    *out = (struct fs_identity){0};
+    if (durable)
+        fs_identify(fd, out);
+    return RS_OK;
+}
+
+static rs_rc fs_put(struct rs_storage *storage, const char *path, rs_str bytes, struct rs_storage_batch *batch,
+                    struct rs_err *err)
+{
+    struct fs *fs = (struct fs *)storage;
+    char tmp[FS_TMP_SIZE];
+    struct fs_identity identity;
+    RS_TRY(fs_batch_room(fs, batch, err));
+    RS_TRY(fs_write_temporary(fs, path, bytes, batch != NULL, tmp, &identity, err));
+    if (renameat(fs->root, tmp, fs->root, fs_relative(path)) != 0) {
+        rs_rc rc = fs_err_place(err, errno, path);
+        unlinkat(fs->root, tmp, 0);
+        rs_err_wrap(err, "cannot write %s", path);
+        return rc;
+    }
     rs_storage_batch_add(batch, fs_parent(path), identity.fingerprint);
     return RS_OK;
 }
@@ -253,6 +263,7 @@ static const struct rs_storage_ops fs_ops = {
     .read = fs_read,
     .open = fs_open,
     .put = fs_put,
+    .replace = fs_replace,
     .keep = fs_keep,
     .mkdir = fs_mkdir,
     .remove = fs_remove,

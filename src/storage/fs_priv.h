@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The parts of the driver of the local disk: fs.c (objects), fs_append.c, fs_list.c (list, remove), fs_near.c,
- * fs_root.c, fs_sync.c. */
+ * fs_replace.c, fs_root.c, fs_sync.c. */
 #pragma once
 
 #include <limits.h>
@@ -12,6 +12,8 @@
 /* registry:2's modes, less the umask. */
 #define FS_DIRECTORY_MODE 0777
 #define FS_FILE_MODE 0666
+/* A path with the suffix of a temporary name: "." 16 digits ".tmp". */
+#define FS_TMP_SIZE (RS_STORAGE_PATH_MAX + 32)
 
 /* What a directory or file is, to recognise it again. */
 struct fs_identity {
@@ -65,6 +67,15 @@ rs_rc fs_make_directory(struct fs *fs, rs_str directory, struct rs_err *err);
 rs_rc fs_err_place(struct rs_err *err, int errnum, const char *path);
 /* Why something that is there could not be used: "cannot <verb> <path>". */
 rs_rc fs_err_use(struct fs *fs, struct rs_err *err, int errnum, const char *verb, const char *path);
+
+rs_rc fs_read(struct rs_storage *storage, const char *path, struct rs_buf *out, struct rs_err *err);
+/* Writes bytes under a temporary name beside `path`, to be renamed; synced if durable. *out is known only then. */
+rs_rc fs_write_temporary(struct fs *fs, const char *path, rs_str bytes, bool durable, char tmp[FS_TMP_SIZE],
+                         struct fs_identity *out, struct rs_err *err);
+
+/* fs_replace.c: see SWAP there. */
+rs_rc fs_replace(struct rs_storage *storage, const char *path, rs_str bytes, rs_storage_accept *accept, void *ctx,
+                 struct rs_storage_batch *batch, struct rs_err *err);
 
 /* fs_root.c: see ROOT there. */
 void fs_root_init(struct fs *fs, int *fd, const char *path);

@@ -129,6 +129,13 @@ rs_rc rs_storage_put(struct rs_storage *storage, const char *path, rs_str bytes,
     return storage->ops->put(storage, path, bytes, batch, err);
 }
 
+rs_rc rs_storage_replace(struct rs_storage *storage, const char *path, rs_str bytes, rs_storage_accept *accept,
+                         void *ctx, struct rs_storage_batch *batch, struct rs_err *err)
+{
+    RS_TRY(check_object(path, err));
+    return storage->ops->replace(storage, path, bytes, accept, ctx, batch, err);
+}
+
 rs_rc rs_storage_keep(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err)
 {
     RS_TRY(check_object(path, err));

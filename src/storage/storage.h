@@ -54,6 +54,15 @@ rs_rc rs_storage_open(struct rs_storage *storage, const char *path, struct rs_so
 /* Writes a small object whole, replacing one that is there: a reader sees the old or the new. */
 rs_rc rs_storage_put(struct rs_storage *storage, const char *path, rs_str bytes, struct rs_storage_batch *batch,
                      struct rs_err *err);
+/* Whether an object may be replaced that holds these bytes; NULL: there is none. May be called several times. */
+typedef bool rs_storage_accept(void *ctx, const rs_str *held);
+/* As put, but only if `accept` (NULL: always) agrees to what is there: RS_E_PRECONDITION otherwise. From its look to
+ * the replacement no other call of this kind for that path comes between, in all processes; put and remove may. Objects
+ * that are compared are small (RS_REPLACE_MAX; a larger one is RS_E_CORRUPT). RS_E_UNAVAILABLE: others held the path
+ * for seconds. */
+#define RS_REPLACE_MAX 4096
+rs_rc rs_storage_replace(struct rs_storage *storage, const char *path, rs_str bytes, rs_storage_accept *accept,
+                         void *ctx, struct rs_storage_batch *batch, struct rs_err *err);
 /* Makes a directory and those above it where they are missing; a driver without directories does nothing. */
 rs_rc rs_storage_mkdir(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch,
                        struct rs_err *err);

@@ -145,6 +145,56 @@ static void test_queries_are_decoded(void **state)
     finish(req);
 }
 
+static void test_a_header_may_come_several_times(void **state)
+{
+    (void)state;
+    struct rs_request *req = make(NULL, NULL);
+    for (int i = 0; i < 40; i++)
+        rs_reply_header_add(req, "OCI-Tag", i % 2 ? RS_STR("odd") : RS_STR("even"));
+    assert_int_equal(req->reply.header_count, 40);
+    for (size_t i = 0; i < 40; i++)
+        assert_true(rs_str_eq_c(req->reply.headers[i].value, i % 2 ? "odd" : "even"));
+    rs_reply_header(req, "Etag", RS_STR("a"));
+    rs_reply_header(req, "etag", RS_STR("b"));
+    assert_int_equal(req->reply.header_count, 41);
+    finish(req);
+}
+
+static void test_fields_of_one_name_are_one_list(void **state)
+{
+    (void)state;
+    static const struct rs_header fields[] = {
+        {RS_STR("accept"), RS_STR("a/b")},
+        {RS_STR("Accepts"), RS_STR("x")},
+        {RS_STR("Accept"), RS_STR("c/d, e/f")},
+        {RS_STR("Host"), RS_STR("")},
+    };
+    rs_str list;
+    struct rs_request *req = make(NULL, NULL);
+    req->headers = fields;
+    req->header_count = RS_COUNT(fields);
+    assert_true(rs_request_list(req, RS_STR("Accept"), &list));
+    assert_true(rs_str_eq_c(list, "a/b, c/d, e/f"));
+    assert_true(rs_request_list(req, RS_STR("host"), &list));
+    assert_int_equal(list.len, 0);
+    assert_false(rs_request_list(req, RS_STR("If-Match"), &list));
+    finish(req);
+}
+
+static void test_a_parameter_may_come_several_times(void **state)
+{
+    (void)state;
+    static const char *const want[] = {"a", "", "b c", "%zz", "d"};
+    struct rs_request *req = make(NULL, NULL);
+    rs_str value, rest = RS_STR("tag=a&x=1&tag&t%61g=b+c&tag=%zz&tags=9&&tag=d");
+    for (size_t i = 0; i < RS_COUNT(want); i++) {
+        assert_true(rs_request_query_next(req, RS_STR("tag"), &rest, &value));
+        assert_true(rs_str_eq_c(value, want[i]));
+    }
+    assert_false(rs_request_query_next(req, RS_STR("tag"), &rest, &value));
+    finish(req);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,6 +204,9 @@ int main(void)
         cmocka_unit_test(test_head_ignores_ranges),
         cmocka_unit_test(test_headers_replace_and_grow),
         cmocka_unit_test(test_queries_are_decoded),
+        cmocka_unit_test(test_a_header_may_come_several_times),
+        cmocka_unit_test(test_fields_of_one_name_are_one_list),
+        cmocka_unit_test(test_a_parameter_may_come_several_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

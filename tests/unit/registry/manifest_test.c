@@ -63,6 +63,9 @@ static void test_layout(void **state)
     rs_buf_add_c(&want, MAN "tags/v1/current/\n" MAN "tags/v1/current/link=sha256:" M "\n");
     rs_buf_add_c(&want, MAN "tags/v1/index/\n" MAN "tags/v1/index/sha256/\n" MAN "tags/v1/index/sha256/" M "/\n");
     rs_buf_add_c(&want, MAN "tags/v1/index/sha256/" M "/link=sha256:" M "\n" R "tree/one/_uploads/\n");
+    char *ours = strstr(tree, "\nroadstead/\n"); /* beside it, where a registry:2 does not look */
+    assert_non_null(ours);
+    ours[1] = '\0';
     assert_string_equal(tree, rs_buf_z(&want));
     rs_buf_release(&want);
 }
