@@ -141,6 +141,17 @@ void rs_reply_reset(struct rs_request *req)
 
 enum range { RANGE_WHOLE, RANGE_PART, RANGE_OUTSIDE };
 
+/* A number of any length (RFC 9110 14.1.1); what no file can have is as good as any other. */
+static bool range_number(rs_str text, uint64_t *out)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (text.ptr[i] < '0' || text.ptr[i] > '9')
+            return false;
+    if (!rs_str_u64(text, INT64_MAX, out))
+        *out = INT64_MAX;
+    return text.len > 0;
+}
+
 /* One byte range of a representation of `length` bytes (RFC 9110 14.1.2). What is broken, of another unit, or more than
  * one range is answered with the whole, as section 14.2 allows. */
 static enum range parse_range(rs_str value, uint64_t length, uint64_t *out_from, uint64_t *out_len)
@@ -154,7 +165,7 @@ static enum range parse_range(rs_str value, uint64_t length, uint64_t *out_from,
     first = rs_str_trim(first);
     last = rs_str_trim(last);
     if (first.len == 0) { /* the last N bytes */
-        if (!rs_str_u64(last, INT64_MAX, &to))
+        if (!range_number(last, &to))
             return RANGE_WHOLE;
         if (to == 0 || length == 0)
             return RANGE_OUTSIDE;
@@ -162,9 +173,9 @@ static enum range parse_range(rs_str value, uint64_t length, uint64_t *out_from,
         *out_from = length - *out_len;
         return RANGE_PART;
     }
-    if (!rs_str_u64(first, INT64_MAX, &from))
+    if (!range_number(first, &from))
         return RANGE_WHOLE;
-    if (last.len > 0 && (!rs_str_u64(last, INT64_MAX, &to) || to < from))
+    if (last.len > 0 && (!range_number(last, &to) || to < from))
         return RANGE_WHOLE;
     if (from >= length)
         return RANGE_OUTSIDE;
