@@ -2,6 +2,7 @@
 """Fixtures of the end-to-end tests. docs/TESTING.md says how to run them."""
 
 import contextlib
+import itertools
 import pathlib
 import shutil
 import signal
@@ -9,7 +10,9 @@ import tempfile
 
 import pytest
 
-from lib import engines, mounts, roots, server as servers
+from lib import engines, mounts, roots, server as servers, spec
+
+repository_numbers = itertools.count(1)
 
 
 def pytest_configure():
@@ -89,6 +92,30 @@ def server(start_server):
 def second_server(server, start_server):
     """Another process on the same directory."""
     return start_server(root=server.root, name="second")
+
+
+@pytest.fixture(scope="session")
+def shared(session_work):
+    """shared(name, config=…): one server for many tests, which take repositories of their own."""
+    started = {}
+    with managed(lambda **kwargs: servers.roadstead(session_work, **kwargs)) as make:
+        def get(name, config=None):
+            if name not in started:
+                started[name] = make(name=name, root=session_work / f"{name}-data", config=config).start()
+            return started[name]
+        yield get
+
+
+@pytest.fixture
+def api(shared):
+    """A registry that can do everything, held to the rules that each answer must keep."""
+    return spec.Strict(shared("spec").host)
+
+
+@pytest.fixture
+def repo():
+    """The name of a repository that is not there yet."""
+    return f"spec/number-{next(repository_numbers)}"
 
 
 @pytest.fixture
