@@ -144,6 +144,20 @@ static void check_section(struct config_load *l, const struct config_key *key, c
     }
 }
 
+static void check_items(struct config_load *l, const struct config_key *key, const struct rs_yaml *list,
+                        const char *path)
+{
+    size_t index = 0;
+    if (rs_yaml_is_null(list))
+        return;
+    if (list->kind != RS_YAML_LIST) {
+        config_error(l, list, path, "needs a list of sections");
+        return;
+    }
+    for (const struct rs_yaml *item = list->first; item != NULL; item = item->next, index++)
+        check_section(l, key, item, rs_arena_printf(l->arena, "%s[%zu]", path, index).ptr);
+}
+
 static void check_value(struct config_load *l, const struct config_key *key, const struct rs_yaml *node,
                         const char *path)
 {
@@ -193,6 +207,8 @@ static void check_node(struct config_load *l, const struct config_key *key, cons
         check_warned(l, key, node, path);
     else if (key->type == KEY_SECTION)
         check_section(l, key, node, path);
+    else if (key->type == KEY_ITEMS)
+        check_items(l, key, node, path);
     else
         check_value(l, key, node, path);
 }

@@ -79,10 +79,34 @@ struct rs_config_http {
     int64_t rate_ms;
 };
 
+/* An entry of notifications.endpoints that is not disabled. */
+struct rs_config_endpoint {
+    const char *name; /* may be empty, and another one's as well */
+    const char *url;  /* may hold secrets */
+    const struct rs_config_header *headers;
+    size_t header_count;
+    int64_t timeout_ms;
+    uint64_t threshold; /* failures in a row before the pauses */
+    int64_t backoff_ms;
+    struct rs_config_list ignored_types; /* ignoredmediatypes and ignore.mediatypes */
+    struct rs_config_list ignored_actions;
+};
+
+#define RS_CONFIG_ENDPOINTS_MAX 64
+
+struct rs_config_notifications {
+    bool include_references;
+    const struct rs_config_endpoint *endpoints;
+    size_t endpoint_count; /* at most RS_CONFIG_ENDPOINTS_MAX */
+    uint64_t queue_size;   /* bytes on disk, of each endpoint */
+    uint64_t batch;        /* events of one request, when several wait */
+};
+
 struct rs_config {
     struct rs_config_log log;
     struct rs_config_storage storage;
     struct rs_config_http http;
+    struct rs_config_notifications notifications;
     uint64_t catalog_max_entries; /* n above: 400 */
     uint64_t tags_max_tags;       /* n above is lowered to it */
     uint64_t manifest_cache;      /* bytes; 0: no cache */

@@ -48,6 +48,9 @@ struct rs_yaml *config_node(const struct rs_yaml *root, const char *path); /* NU
 void config_env_apply(struct config_load *l, char *const *environ);
 void config_check(struct config_load *l);
 void config_rules(struct config_load *l);
+void config_rules_notifications(struct config_load *l);
+/* Headers that are sent: names, values without control characters, none that frames a message. */
+void config_check_headers(struct config_load *l, const struct rs_yaml *headers, const char *path);
 void config_finish(struct config_load *l); /* only without errors */
 
 /* Whether the node asks for anything beyond the key's default. */
@@ -58,4 +61,10 @@ bool config_is_set(const struct config_key *key, const struct rs_yaml *node);
 rs_rc config_value_read(struct rs_arena *arena, const struct config_key *key, const struct rs_yaml *node,
                         struct rs_config *config, struct rs_err *err);
 void config_value_default(struct rs_arena *arena, const struct config_key *key, struct rs_config *config);
+/* Names with lists of values; the values stay where the tree has them, which is wiped at the end. */
+const struct rs_config_header *config_headers_read(struct rs_arena *arena, const struct rs_yaml *map,
+                                                   size_t *out_count);
+/* One value of an item of a list, by the path of its key ("health.tcp[].addr"), with the key's default where it is not
+ * set, into a field of the key's type. The value was checked before. */
+void config_item_read(struct config_load *l, const struct rs_yaml *item, const char *path, void *field);
 struct rs_config_list config_value_list(struct rs_arena *arena, const struct rs_yaml *node);

@@ -26,19 +26,76 @@ static void finish_fields(struct config_load *l)
     l->config->log.field_count = count;
 }
 
-static void finish_headers(struct config_load *l)
+/* Lists of strings as in an HTTP header's values. */
+static struct rs_config_list values_in_place(struct rs_arena *arena, const struct rs_yaml *node)
 {
-    const struct rs_yaml *map = config_node(l->root, "http.headers");
+    struct rs_config_list list = config_value_list(arena, node);
+    size_t i = 0;
+    if (node->kind != RS_YAML_LIST && list.count > 0)
+        list.items[0] = node->text.ptr;
+    for (const struct rs_yaml *n = node->kind == RS_YAML_LIST ? node->first : NULL; n != NULL; n = n->next)
+        list.items[i++] = n->text.ptr;
+    return list;
+}
+const struct rs_config_header *config_headers_read(struct rs_arena *arena, const struct rs_yaml *map, size_t *out_count)
+{
+    *out_count = 0;
     if (rs_yaml_is_null(map) || map->count == 0)
-        return;
-    struct rs_config_header *headers = rs_arena_zalloc(l->arena, map->count * sizeof *headers);
-    size_t count = 0;
-    for (const struct rs_yaml *n = map->first; n != NULL; n = n->next, count++) {
-        headers[count].name = rs_arena_z(l->arena, n->key);
-        headers[count].values = config_value_list(l->arena, n);
+        return NULL;
+    struct rs_config_header *headers = rs_arena_zalloc(arena, map->count * sizeof *headers);
+    for (const struct rs_yaml *n = map->first; n != NULL; n = n->next, ++*out_count) {
+        headers[*out_count].name = rs_arena_z(arena, n->key);
+        headers[*out_count].values = values_in_place(arena, n);
     }
-    l->config->http.headers = headers;
-    l->config->http.header_count = count;
+    return headers;
+}
+
+static struct rs_config_list joined(struct rs_arena *arena, struct rs_config_list a, struct rs_config_list b)
+{
+    struct rs_config_list all = {rs_arena_alloc(arena, (a.count + b.count + 1) * sizeof *all.items), 0};
+    for (size_t i = 0; i < a.count; i++)
+        all.items[all.count++] = a.items[i];
+    for (size_t i = 0; i < b.count; i++)
+        all.items[all.count++] = b.items[i];
+    return all;
+}
+
+/* What is 0 is registry:2's default there as well. */
+static bool finish_endpoint(struct config_load *l, const struct rs_yaml *item, struct rs_config_endpoint *out)
+{
+    const struct rs_yaml *ignore = rs_yaml_get(item, "ignore");
+    struct rs_config_list types = {0};
+    struct rs_config_list more = {0};
+    bool disabled = false;
+    config_item_read(l, item, "notifications.endpoints[].disabled", &disabled);
+    if (disabled)
+        return false;
+    config_item_read(l, item, "notifications.endpoints[].name", &out->name);
+    config_item_read(l, item, "notifications.endpoints[].url", &out->url);
+    config_item_read(l, item, "notifications.endpoints[].timeout", &out->timeout_ms);
+    config_item_read(l, item, "notifications.endpoints[].threshold", &out->threshold);
+    config_item_read(l, item, "notifications.endpoints[].backoff", &out->backoff_ms);
+    config_item_read(l, item, "notifications.endpoints[].ignoredmediatypes", &types);
+    config_item_read(l, ignore, "notifications.endpoints[].ignore.mediatypes", &more);
+    config_item_read(l, ignore, "notifications.endpoints[].ignore.actions", &out->ignored_actions);
+    out->ignored_types = joined(l->arena, types, more);
+    out->headers = config_headers_read(l->arena, rs_yaml_get(item, "headers"), &out->header_count);
+    out->timeout_ms = out->timeout_ms > 0 ? out->timeout_ms : 1000;
+    out->backoff_ms = out->backoff_ms > 0 ? out->backoff_ms : 1000;
+    out->threshold = out->threshold > 0 ? out->threshold : 10;
+    return true;
+}
+
+static void finish_notifications(struct config_load *l)
+{
+    struct rs_config_notifications *n = &l->config->notifications;
+    const struct rs_yaml *list = config_node(l->root, "notifications.endpoints");
+    if (rs_yaml_is_null(list))
+        return;
+    struct rs_config_endpoint *endpoints = rs_arena_zalloc(l->arena, (list->count + 1) * sizeof *endpoints);
+    for (const struct rs_yaml *item = list->first; item != NULL; item = item->next)
+        n->endpoint_count += finish_endpoint(l, item, &endpoints[n->endpoint_count]) ? 1 : 0;
+    n->endpoints = endpoints;
 }
 
 static void finish_listen(struct config_load *l)
@@ -65,7 +122,9 @@ void config_finish(struct config_load *l)
     struct rs_config *config = l->config;
     finish_level(l);
     finish_fields(l);
-    finish_headers(l);
+    config->http.headers =
+        config_headers_read(l->arena, config_node(l->root, "http.headers"), &config->http.header_count);
+    finish_notifications(l);
     finish_listen(l);
     config->http.host = without_slashes(l, config->http.host);
     config->http.prefix = without_slashes(l, config->http.prefix);

@@ -138,22 +138,21 @@ static bool is_own_header(rs_str name)
     return false;
 }
 
-static void rule_headers(struct config_load *l)
+void config_check_headers(struct config_load *l, const struct rs_yaml *headers, const char *path)
 {
-    const struct rs_yaml *headers = config_node(l->root, "http.headers");
     if (headers == NULL || headers->kind != RS_YAML_MAP)
         return;
     for (const struct rs_yaml *n = headers->first; n != NULL; n = n->next) {
         if (!is_token(n->key))
-            config_error(l, n, "http.headers", "the name of a header holds letters, digits and hyphens");
+            config_error(l, n, path, "the name of a header holds letters, digits and hyphens");
         else if (is_own_header(n->key))
-            config_error(l, n, "http.headers", RS_STR_FMT " is the server's own", RS_STR_ARG(n->key));
+            config_error(l, n, path, RS_STR_FMT " is the server's own", RS_STR_ARG(n->key));
         if (n->kind == RS_YAML_MAP)
             continue;
         struct rs_config_list values = config_value_list(l->arena, n);
         for (size_t i = 0; i < values.count; i++)
             if (!is_header_value(values.items[i]))
-                config_error(l, n, "http.headers", "a value with control characters or line ends");
+                config_error(l, n, path, "a value with control characters or line ends");
     }
 }
 
@@ -196,8 +195,9 @@ void config_rules(struct config_load *l)
     rule_cache(l);
     rule_addresses(l);
     rule_urls(l);
-    rule_headers(l);
+    config_check_headers(l, config_node(l->root, "http.headers"), "http.headers");
     rule_fields(l);
     rule_secret(l);
     rule_workers(l);
+    config_rules_notifications(l);
 }

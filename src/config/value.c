@@ -178,10 +178,9 @@ static rs_rc read_names(const struct config_key *key, const struct rs_yaml *node
     return RS_OK;
 }
 
-rs_rc config_value_read(struct rs_arena *arena, const struct config_key *key, const struct rs_yaml *node,
-                        struct rs_config *config, struct rs_err *err)
+static rs_rc read_into(struct rs_arena *arena, const struct config_key *key, const struct rs_yaml *node, void *field,
+                       struct rs_err *err)
 {
-    void *field = config != NULL && key->field != KEY_NO_FIELD ? (char *)config + key->field : NULL;
     if (rs_yaml_is_null(node))
         return RS_OK;
     switch (key->type) {
@@ -208,6 +207,13 @@ rs_rc config_value_read(struct rs_arena *arena, const struct config_key *key, co
     return RS_OK;
 }
 
+rs_rc config_value_read(struct rs_arena *arena, const struct config_key *key, const struct rs_yaml *node,
+                        struct rs_config *config, struct rs_err *err)
+{
+    void *field = config != NULL && key->field != KEY_NO_FIELD ? (char *)config + key->field : NULL;
+    return read_into(arena, key, node, field, err);
+}
+
 void config_value_default(struct rs_arena *arena, const struct config_key *key, struct rs_config *config)
 {
     struct rs_err err;
@@ -216,4 +222,17 @@ void config_value_default(struct rs_arena *arena, const struct config_key *key, 
         *(const char **)((char *)config + key->field) = key->fallback;
     else
         RS_ASSERT(config_value_read(arena, key, &node, config, &err) == RS_OK);
+}
+
+void config_item_read(struct config_load *l, const struct rs_yaml *item, const char *path, void *field)
+{
+    const struct config_key *key = config_key_find(path);
+    const struct rs_yaml *node = rs_yaml_get(item, config_key_name(key));
+    struct rs_yaml fallback = {.kind = RS_YAML_SCALAR, .plain = true, .text = rs_str_c(key->fallback)};
+    struct rs_err err;
+    if (key->type == KEY_STRING)
+        *(const char **)field = key->fallback;
+    if (rs_yaml_is_null(node))
+        node = &fallback;
+    RS_ASSERT(read_into(l->arena, key, node, field, &err) == RS_OK);
 }

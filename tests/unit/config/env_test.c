@@ -92,7 +92,7 @@ static void names_are_in_lower_case(void **state)
     unload(&l);
 }
 
-/* The names in the registry's tongue, and the keys'. Each reaches a key that warns. */
+/* The names in the registry's tongue, and the keys'. Each reaches a key that has something to say. */
 static void both_spellings(void **state)
 {
     static const struct told_case cases[] = {
@@ -100,10 +100,10 @@ static void both_spellings(void **state)
         {GOOD, "REGISTRY_HEALTH_FILE=[{file: /a}]", "W REGISTRY_HEALTH_FILE health.file[0]\n"},
         {GOOD, "REGISTRY_HEALTH_HTTPCHECKERS_0_URI=http://a", "W REGISTRY_HEALTH_HTTPCHECKERS_0_URI health.http[0]\n"},
         {GOOD, "REGISTRY_HEALTH_TCPCHECKERS_0_ADDR=a:1", "W REGISTRY_HEALTH_TCPCHECKERS_0_ADDR health.tcp[0]\n"},
-        {GOOD, "REGISTRY_NOTIFICATIONS_EVENTCONFIG_INCLUDEREFERENCES=true",
-         "W REGISTRY_NOTIFICATIONS_EVENTCONFIG_INCLUDEREFERENCES notifications.events\n"},
-        {GOOD, "REGISTRY_NOTIFICATIONS_EVENTS_INCLUDEREFERENCES=true",
-         "W REGISTRY_NOTIFICATIONS_EVENTS_INCLUDEREFERENCES notifications.events\n"},
+        {GOOD, "REGISTRY_NOTIFICATIONS_EVENTCONFIG_INCLUDEREFERENCES=maybe",
+         "E REGISTRY_NOTIFICATIONS_EVENTCONFIG_INCLUDEREFERENCES notifications.events.includereferences\n"},
+        {GOOD, "REGISTRY_NOTIFICATIONS_EVENTS_INCLUDEREFERENCES=maybe",
+         "E REGISTRY_NOTIFICATIONS_EVENTS_INCLUDEREFERENCES notifications.events.includereferences\n"},
         {GOOD, "REGISTRY_COMPATIBILITY_SCHEMA1_TRUSTKEY=/k", ""},
         {GOOD, "REGISTRY_COMPATIBILITY_SCHEMA1_TRUSTKEY=/k\nREGISTRY_COMPATIBILITY_SCHEMA1_ENABLED=true",
          "W REGISTRY_COMPATIBILITY_SCHEMA1_ENABLED compatibility\n"},

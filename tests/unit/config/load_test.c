@@ -347,9 +347,48 @@ static void no_report_is_fine(void **state)
     rs_config_free(&config);
 }
 
+static void endpoints_of_notifications(void **state)
+{
+    struct loaded l = load("version: 0.1\nstorage: filesystem\nnotifications:\n  events: {includereferences: true}\n"
+                           "  endpoints:\n"
+                           "  - {name: off, disabled: true, url: 'http://off'}\n"
+                           "  - {name: one, url: 'http://one/hook', headers: {A: [b, c], D: e}, timeout: 500ms,\n"
+                           "     threshold: 5, backoff: 2s, ignoredmediatypes: [x/y],\n"
+                           "     ignore: {mediatypes: [z], actions: [pull]}}\n"
+                           "  - {name: two, url: 'https://two', timeout: 0s, threshold: 0}\n",
+                           NULL);
+    (void)state;
+    assert_int_equal(l.rc, RS_OK);
+    const struct rs_config_notifications *n = &l.config->notifications;
+    assert_true(n->include_references);
+    assert_int_equal(n->endpoint_count, 2);
+    const struct rs_config_endpoint *e = &n->endpoints[0];
+    assert_string_equal(e->name, "one");
+    assert_string_equal(e->url, "http://one/hook");
+    assert_int_equal(e->timeout_ms, 500);
+    assert_int_equal(e->threshold, 5);
+    assert_int_equal(e->backoff_ms, 2000);
+    assert_int_equal(e->header_count, 2);
+    assert_string_equal(e->headers[0].values.items[1], "c");
+    assert_string_equal(e->headers[1].values.items[0], "e");
+    assert_int_equal(e->ignored_types.count, 2);
+    assert_string_equal(e->ignored_types.items[0], "x/y");
+    assert_string_equal(e->ignored_types.items[1], "z");
+    assert_int_equal(e->ignored_actions.count, 1);
+    e++;
+    assert_int_equal(e->timeout_ms, 1000);
+    assert_int_equal(e->threshold, 10);
+    assert_int_equal(e->backoff_ms, 1000);
+    assert_int_equal(e->ignored_types.count, 0);
+    assert_int_equal(n->queue_size, 256 << 20);
+    assert_int_equal(n->batch, 1);
+    unload(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(endpoints_of_notifications),
         cmocka_unit_test(defaults),
         cmocka_unit_test(default_limits),
         cmocka_unit_test(stock_file_2),

@@ -207,16 +207,62 @@ static void logging(void **state)
     check_cases(cases, RS_COUNT(cases));
 }
 
+#define ENDPOINTS GOOD "notifications:\n  endpoints:\n"
+
+static void notifications(void **state)
+{
+    static const struct told_case cases[] = {
+        {GOOD "notifications: {endpoints: []}\n", NULL, ""},
+        {GOOD "notifications: {events: {includereferences: true}}\n", NULL, ""},
+        {GOOD "notifications: {endpoints: {name: x}}\n", NULL, "E 3 notifications.endpoints\n"},
+        {ENDPOINTS "  - {name: a, disabled: true}\n  - {name: b, url: 'http://x', timeout: 5s, threshold: 3}\n", NULL,
+         ""},
+        {ENDPOINTS "  - {name: b, url: 'http://x', timeout: 500}\n", NULL, "E 5 notifications.endpoints[0].timeout\n"},
+        {ENDPOINTS "  - {name: b, url: 'http://x', threshold: -1}\n", NULL,
+         "E 5 notifications.endpoints[0].threshold\n"},
+        {ENDPOINTS "  - {name: b, url: 'http://x', backof: 1s}\n", NULL, "W 5 notifications.endpoints[0].backof\n"},
+        {ENDPOINTS "  - name: b\n", NULL, "E 5 notifications.endpoints[0]\n"},
+        {ENDPOINTS "  - {name: b, url: 'ftp://x'}\n", NULL, "E 5 notifications.endpoints[0]\n"},
+        {ENDPOINTS "  - {name: b, url: 'https://'}\n", NULL, "E 5 notifications.endpoints[0]\n"},
+        {ENDPOINTS "  - {name: b, url: 'http://a b'}\n", NULL, "E 5 notifications.endpoints[0]\n"},
+        {ENDPOINTS "  - {name: b, url: '***'}\n", NULL, "W 5 notifications.endpoints[0]\n"},
+        {ENDPOINTS "  - {url: 'http://x'}\n", NULL, "W 5 notifications.endpoints[0]\n"},
+        {ENDPOINTS "  - {name: b, url: 'http://x'}\n  - {name: b, url: 'http://y'}\n", NULL,
+         "W 6 notifications.endpoints[1]\n"},
+        {ENDPOINTS "  - {name: b, url: 'http://x', headers: {'A B': [c]}}\n", NULL, "E 5 notifications.endpoints[0]\n"},
+        {ENDPOINTS "  - {name: b, url: 'http://x', headers: {A: [\"c\\n\"]}}\n", NULL,
+         "E 5 notifications.endpoints[0]\n"},
+        {ENDPOINTS "  - {name: b, url: 'http://x', ignore: {actions: [pull, poll]}}\n", NULL,
+         "W 5 notifications.endpoints[0]\n"},
+        {ENDPOINTS "  - {name: b, url: 'http://x', ignore: {actions: {a: b}}}\n", NULL,
+         "E 5 notifications.endpoints[0].ignore.actions\n"},
+        {ENDPOINTS "  - text\n", NULL, "E 5 notifications.endpoints[0]\n"},
+        {GOOD "roadstead: {notifications: {queue_size: 1KiB}}\n", NULL, "E 3 roadstead.notifications.queue_size\n"},
+        {GOOD "roadstead: {notifications: {batch: 0}}\n", NULL, "E 3 roadstead.notifications.batch\n"},
+    };
+    (void)state;
+    check_cases(cases, RS_COUNT(cases));
+}
+
+static void endpoints_beyond_the_limit(void **state)
+{
+    struct rs_buf text;
+    (void)state;
+    rs_buf_init(&text, 64 * 1024);
+    rs_buf_add_c(&text, ENDPOINTS);
+    for (int i = 0; i < 65; i++)
+        rs_buf_printf(&text, "  - {name: e%d, url: 'http://x'}\n", i);
+    const struct told_case cases[] = {{rs_buf_z(&text), NULL, "E 4 notifications.endpoints\n"}};
+    check_cases(cases, 1);
+    rs_buf_release(&text);
+}
+
 static void sections_without_effect(void **state)
 {
     static const struct told_case cases[] = {
         {GOOD "redis: {}\n", NULL, ""},
         {GOOD "redis: {addr: 'x:1', password: y}\n", NULL, "W 3 redis\n"},
         {GOOD "redis: {options: {addrs: [x]}}\n", NULL, "W 3 redis\n"},
-        {GOOD "notifications: {endpoints: []}\n", NULL, ""},
-        {GOOD "notifications:\n  events: {includereferences: true}\n  endpoints:\n  - {name: a, disabled: true}\n"
-              "  - {name: b, url: 'http://x', timeout: 500}\n",
-         NULL, "W 4 notifications.events\nW 7 notifications.endpoints[1]\n"},
         {GOOD "health: {storagedriver: {enabled: false, interval: 5s}}\n", NULL, ""},
         {GOOD "health: {storagedriver: {interval: 5s}}\n", NULL, ""},
         {GOOD "health: {file: [{file: /a}], tcp: [{addr: 'a:1'}]}\n", NULL, "W 3 health.file[0]\nW 3 health.tcp[0]\n"},
@@ -319,6 +365,8 @@ int main(void)
         cmocka_unit_test(tls),
         cmocka_unit_test(http),
         cmocka_unit_test(logging),
+        cmocka_unit_test(notifications),
+        cmocka_unit_test(endpoints_beyond_the_limit),
         cmocka_unit_test(sections_without_effect),
         cmocka_unit_test(our_own),
         cmocka_unit_test(problems_come_in_the_order_of_lines),
