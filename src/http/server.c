@@ -42,16 +42,18 @@
 
 void rs_http_config_defaults(struct rs_http_config *config)
 {
-    config->max_connections = 20000;
-    config->max_workers = 256;
-    config->reserved_workers = 32;
-    config->max_body_workers_per_address = 64;
-    config->max_head = 64 * 1024;
-    config->head_ms = 10 * 1000;
-    config->idle_ms = 120 * 1000;
-    config->queue_ms = 30 * 1000;
-    config->min_rate = 1024;
-    config->rate_ms = 30 * 1000;
+    *config = (struct rs_http_config){
+        .max_connections = 20000,
+        .max_workers = 256,
+        .reserved_workers = 32,
+        .max_body_workers_per_address = 64,
+        .max_head = 64 * 1024,
+        .head_ms = 10 * 1000,
+        .idle_ms = 120 * 1000,
+        .queue_ms = 30 * 1000,
+        .min_rate = 1024,
+        .rate_ms = 30 * 1000,
+    };
 }
 
 rs_rc rs_http_server_new(const struct rs_http_config *config, struct rs_http_server **out, struct rs_err *err)
