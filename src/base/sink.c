@@ -25,8 +25,9 @@ enum how {
 static struct sink {
     const int fd;
     enum how how;
-    _Atomic bool torn; /* a line broke off in its middle: the next one begins with a line end */
-    _Atomic uint64_t dropped;
+    _Atomic bool torn;        /* a line broke off in its middle: the next one begins with a line end */
+    _Atomic uint64_t dropped; /* and not yet told */
+    _Atomic uint64_t dropped_ever;
 } sinks[] = {[RS_SINK_LOG] = {.fd = STDERR_FILENO}, [RS_SINK_ACCESS] = {.fd = STDOUT_FILENO}};
 
 static struct rs_mutex asking; /* only for ASK: else another thread could fill the pipe after the poll */
@@ -124,8 +125,10 @@ bool rs_sink_write(enum rs_sink which, rs_str line)
     bool slow = !whole && errno == EAGAIN;
     if (sink->how == ASK)
         rs_mutex_unlock(&asking);
-    if (slow)
+    if (slow) {
         rs_sink_add_dropped(which, 1);
+        atomic_fetch_add(&sink->dropped_ever, 1);
+    }
     return whole;
 }
 
@@ -134,6 +137,11 @@ uint64_t rs_sink_take_dropped(enum rs_sink sink)
     if (atomic_load_explicit(&sinks[sink].dropped, memory_order_relaxed) == 0)
         return 0;
     return atomic_exchange(&sinks[sink].dropped, 0);
+}
+
+uint64_t rs_sink_dropped(enum rs_sink sink)
+{
+    return atomic_load(&sinks[sink].dropped_ever);
 }
 
 void rs_sink_add_dropped(enum rs_sink sink, uint64_t n)

@@ -19,5 +19,6 @@ bool rs_sink_write(enum rs_sink sink, rs_str line);
 
 /* How many lines were dropped since the last call; puts it back to 0. */
 uint64_t rs_sink_take_dropped(enum rs_sink sink);
+uint64_t rs_sink_dropped(enum rs_sink sink); /* since the start */
 /* Gives back what could not be told. */
 void rs_sink_add_dropped(enum rs_sink sink, uint64_t n);
