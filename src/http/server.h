@@ -57,7 +57,7 @@ struct rs_http_config {
     int64_t drain_ms; /* rs_http_stop: how long running requests may take; 0: no limit */
 };
 
-/* The defaults of every limit above (not the routes and callbacks). */
+/* The defaults of every limit above; no routes, no callbacks. */
 void rs_http_config_defaults(struct rs_http_config *config);
 
 struct rs_http_server;
