@@ -51,6 +51,11 @@ def private_mb(pid):
     return _sum(pid, "smaps_rollup", r"^Private_(?:Clean|Dirty):\s+(\d+) kB")
 
 
+def anonymous_mb(pid):
+    """Resident memory that is no file's: what the program itself keeps."""
+    return _sum(pid, "status", r"^RssAnon:\s+(\d+) kB")
+
+
 def reset_peak(pid):
     for each in family(pid):
         with open(f"/proc/{each}/clear_refs", "w") as clear:
