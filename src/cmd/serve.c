@@ -149,6 +149,8 @@ static rs_rc open_storage(struct service *s, struct rs_err *err)
 {
     const char *user = s->config->user;
 
+    if (s->config->storage.driver == RS_CONFIG_INMEMORY)
+        return rs_storage_memory_new(s->config->storage.inmemory_size, &s->storage, err);
     if (rs_storage_fs_new(s->config->storage.root, &s->storage, err) == RS_OK)
         return RS_OK;
     return user[0] == '\0' ? err->rc : rs_err_wrap(err, "as roadstead.user \"%s\"", user);
@@ -158,10 +160,12 @@ static rs_rc open_state(struct service *s, struct rs_err *err)
 {
     RS_AUTO(rs_buf_release) struct rs_buf fallback;
 
+    bool on_disk = s->config->storage.driver == RS_CONFIG_FILESYSTEM;
     rs_buf_init(&fallback, 4096);
     rs_buf_printf(&fallback, "%s/roadstead/state", s->config->storage.root);
-    RS_TRY(rs_state_open(s->config->state_dir, fallback.overflow ? NULL : rs_buf_z(&fallback), &s->state, err));
-    if (s->state.is_temporary)
+    const char *below = on_disk && !fallback.overflow ? rs_buf_z(&fallback) : NULL;
+    RS_TRY(rs_state_open(s->config->state_dir, below, &s->state, err));
+    if (s->state.is_temporary && on_disk)
         rs_log(RS_LOG_WARN, "nothing can be kept below the storage's directory: %s is used until the end instead",
                s->state.path);
     return RS_OK;
@@ -192,7 +196,8 @@ static void log_start(const struct service *s, uint64_t files)
         RS_LOG_STR("version", RS_STR(RS_VERSION)),
         RS_LOG_STR("addresses", rs_buf_str(&addresses)),
         RS_LOG_STR("storage", rs_str_c(rs_storage_name(s->storage))),
-        RS_LOG_STR("root", rs_str_c(s->config->storage.root)),
+        RS_LOG_STR("root",
+                   rs_str_c(s->config->storage.driver == RS_CONFIG_FILESYSTEM ? s->config->storage.root : NULL)),
         RS_LOG_STR("readonly", s->config->storage.read_only ? RS_STR("true") : RS_STR("false")),
         RS_LOG_NUM("files", files),
     };

@@ -44,8 +44,12 @@ struct rs_config_log {
     enum rs_config_access access;
 };
 
+enum rs_config_driver { RS_CONFIG_FILESYSTEM, RS_CONFIG_INMEMORY };
+
 struct rs_config_storage {
-    const char *root; /* storage.filesystem.rootdirectory */
+    enum rs_config_driver driver;
+    const char *root;       /* storage.filesystem.rootdirectory */
+    uint64_t inmemory_size; /* bytes; 0: the driver's default */
     bool delete_enabled;
     bool redirect_disable;
     bool read_only; /* storage.maintenance.readonly.enabled: writes answer 405 */

@@ -120,6 +120,8 @@ static const char *without_slashes(struct config_load *l, const char *z)
 void config_finish(struct config_load *l)
 {
     struct rs_config *config = l->config;
+    bool in_memory = config_node(l->root, "storage.inmemory") != NULL; /* one driver stands there */
+    config->storage.driver = in_memory ? RS_CONFIG_INMEMORY : RS_CONFIG_FILESYSTEM;
     finish_level(l);
     finish_fields(l);
     config->http.headers =

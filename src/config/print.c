@@ -111,6 +111,9 @@ static bool print_key(struct rs_buf *out, const struct config_key *key, const st
     bool section = key->type == KEY_SECTION || key->type == KEY_ITEMS;
     if (key->status == KEY_REFUSED || (key->status == KEY_WARNED && (node == NULL || !config_is_set(key, node))))
         return false; /* what is refused was not set, or this would not be printed */
+    bool counts = (key->flags & KEY_PRESENT) != 0;
+    if (counts && node == NULL)
+        return false; /* it would say something by standing there */
     if (!section && rs_yaml_is_null(node)) {
         if (key->status != KEY_HONOURED || key->fallback[0] == '\0')
             return false;
@@ -121,7 +124,9 @@ static bool print_key(struct rs_buf *out, const struct config_key *key, const st
     if (print_value(out, key, node, indent))
         return true;
     out->len = start;
-    return false;
+    if (counts)
+        rs_buf_printf(out, "%*s%s: {}\n", (int)indent, "", config_key_name(key));
+    return counts;
 }
 
 static bool print_section(struct rs_buf *out, const struct config_key *section, const struct rs_yaml *map,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Storage: objects under paths ("/docker/registry/v2/…"), on a driver (fs; s3 comes with its issue; faulty wraps one
- * and fails on demand). Paths start with '/', hold no "." or "..", and are bytes of [A-Za-z0-9._/-] only. A handle may
- * be used by any thread. Calls may block, except that reading small things of a local disk is quick.
+ * Storage: objects under paths ("/docker/registry/v2/…"), on a driver (fs, memory; s3 comes with its issue; faulty
+ * wraps one and fails on demand). Paths start with '/', hold no "." or "..", and are bytes of [A-Za-z0-9._/-] only. A
+ * handle may be used by any thread. Calls may block, except that reading small things of a local disk is quick.
  *
  * Durability: what a call writes with a batch is durable once rs_storage_sync(batch) has returned RS_OK, and only
  * then may the client be told. Without a batch nothing is promised. See "DURABLE" in fs_sync.c.
@@ -107,6 +107,9 @@ rs_rc rs_storage_publish(struct rs_storage_file **file, const char *path, struct
 /* --- drivers --- */
 /* The local disk. Makes the root directory if it is missing. RS_E_CONFIG if it cannot be used. */
 rs_rc rs_storage_fs_new(const char *root, struct rs_storage **out, struct rs_err *err);
+/* Memory: all is gone with the storage. limit: bytes that it may use, names included (RS_E_STORAGE_FULL beyond); 0:
+ * half of the machine's, or of the control group's. RS_E_CONFIG if it cannot be used. */
+rs_rc rs_storage_memory_new(uint64_t limit, struct rs_storage **out, struct rs_err *err);
 
 /* How many flushes (fsync, fdatasync) were asked for since the start, for the bench and tests. */
 uint64_t rs_storage_flushes(const struct rs_storage *storage);

@@ -34,9 +34,14 @@ static const char everything[] =
          "catalog: {maxentries: 1_0}\n"
          "roadstead: {manifest_cache: 2 MiB, http: {listen: 'tcp://:1', head_time: 1500ms}}\n";
 
+static const char in_memory[] = "version: 0.1\nstorage: inmemory\nroadstead: {storage: {inmemory_size: 1GiB}}\n";
+
 static void loads_again(void **state)
 {
-    static const char *const files[] = {NULL, GOOD, "version: 0.1\nstorage: filesystem\nauth: none\n", everything};
+    static const char *const files[] = {
+        NULL,       GOOD,
+        everything, "version: 0.1\nstorage: filesystem\nauth: none\n",
+        in_memory,  "version: 0.1\nstorage: {inmemory: , cache: {blobdescriptor: inmemory}}\n"};
     (void)state;
     for (size_t i = 0; i < RS_COUNT(files); i++) {
         struct loaded first = load(files[i], NULL);
@@ -74,6 +79,40 @@ static void means_the_same(void **state)
     free(printed);
     unload(&first);
     unload(&second);
+}
+
+static void tells_the_driver(void **state)
+{
+    static const struct {
+        const char *file;
+        const char *variable;
+        enum rs_config_driver driver;
+        uint64_t size;
+    } cases[] = {
+        {in_memory, NULL, RS_CONFIG_INMEMORY, 1 << 30},
+        {GOOD, NULL, RS_CONFIG_FILESYSTEM, 0},
+        {GOOD, "REGISTRY_STORAGE=inmemory", RS_CONFIG_INMEMORY, 0},
+        {GOOD, "REGISTRY_STORAGE={inmemory: {}}", RS_CONFIG_INMEMORY, 0},
+        {NULL, "REGISTRY_STORAGE=inmemory", RS_CONFIG_INMEMORY, 0},
+        {in_memory, "REGISTRY_STORAGE_INMEMORY=", RS_CONFIG_INMEMORY, 1 << 30},
+        {in_memory, "REGISTRY_STORAGE_INMEMORY={}", RS_CONFIG_INMEMORY, 1 << 30},
+        {"version: 0.1\n", "REGISTRY_STORAGE_INMEMORY={}", RS_CONFIG_INMEMORY, 0},
+        {in_memory, "ROADSTEAD_STORAGE_INMEMORY_SIZE=2GiB", RS_CONFIG_INMEMORY, UINT64_C(2) << 30},
+    };
+    (void)state;
+    for (size_t i = 0; i < RS_COUNT(cases); i++) {
+        struct loaded first = load(cases[i].file, cases[i].variable);
+        assert_string_equal(first.rc == RS_OK ? "" : first.err.text, "");
+        char *printed = print(first.config);
+        struct loaded second = load(printed, NULL);
+        assert_string_equal(second.rc == RS_OK ? "" : second.err.text, "");
+        assert_int_equal(first.config->storage.driver, cases[i].driver);
+        assert_int_equal(second.config->storage.driver, cases[i].driver);
+        assert_int_equal(second.config->storage.inmemory_size, cases[i].size);
+        free(printed);
+        unload(&first);
+        unload(&second);
+    }
 }
 
 static void shows_no_secret(void **state)
@@ -120,8 +159,11 @@ static void defaults_are_shown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(loads_again),        cmocka_unit_test(means_the_same),
-        cmocka_unit_test(shows_no_secret),    cmocka_unit_test(marks_what_is_not_honoured),
+        cmocka_unit_test(loads_again),
+        cmocka_unit_test(means_the_same),
+        cmocka_unit_test(tells_the_driver),
+        cmocka_unit_test(shows_no_secret),
+        cmocka_unit_test(marks_what_is_not_honoured),
         cmocka_unit_test(defaults_are_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

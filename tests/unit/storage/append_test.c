@@ -45,44 +45,6 @@ static int setup(void **state)
 
 /* --- growing --- */
 
-static void test_grows_and_goes_on(void **state)
-{
-    struct temp *t = *state;
-    struct rs_storage_file *file = temp_grow(t, "/up/1/data", "hello ");
-    assert_int_equal(rs_storage_append(file, "world", 5, &t->err), RS_OK);
-    rs_storage_append_close(&file);
-    assert_null(file);
-    rs_storage_append_close(&file);
-    temp_assert_holds(t, "/up/1/data", "hello world");
-
-    uint64_t size;
-    assert_int_equal(rs_storage_append_open(t->storage, "/up/1/data", &file, &size, &t->err), RS_OK);
-    assert_int_equal(size, 11);
-    assert_int_equal(rs_storage_append(file, "!", 1, &t->err), RS_OK);
-    assert_int_equal(rs_storage_append(file, NULL, 0, &t->err), RS_OK);
-    rs_storage_append_close(&file);
-    temp_assert_holds(t, "/up/1/data", "hello world!");
-}
-
-static void test_reads_back(void **state)
-{
-    struct temp *t = *state;
-    struct rs_storage_file *file = temp_grow(t, "/up/data", "0123456789");
-    char buf[20];
-    size_t n;
-    assert_int_equal(rs_storage_append_read(file, 3, buf, 4, &n, &t->err), RS_OK);
-    assert_int_equal(n, 4);
-    assert_memory_equal(buf, "3456", 4);
-    assert_int_equal(rs_storage_append_read(file, 8, buf, 20, &n, &t->err), RS_OK);
-    assert_int_equal(n, 2);
-    assert_int_equal(rs_storage_append_read(file, 10, buf, 20, &n, &t->err), RS_OK);
-    assert_int_equal(n, 0);
-    /* Reading moves nothing: the next bytes still go to the end. */
-    assert_int_equal(rs_storage_append(file, "ab", 2, &t->err), RS_OK);
-    rs_storage_append_close(&file);
-    temp_assert_holds(t, "/up/data", "0123456789ab");
-}
-
 static void test_large_appends_start_writeback(void **state)
 {
     struct temp *t = *state;
@@ -244,14 +206,6 @@ static void test_publish_moves(void **state)
     }
 }
 
-static void test_publish_without_a_batch(void **state)
-{
-    struct temp *t = *state;
-    struct rs_storage_file *file = temp_grow(t, "/up/data", "content");
-    assert_int_equal(rs_storage_publish(&file, "/blob/data", NULL, &t->err), RS_OK);
-    temp_assert_holds(t, "/blob/data", "content");
-}
-
 static void test_publish_keeps_what_is_there(void **state)
 {
     struct temp *t = *state;
@@ -283,28 +237,6 @@ static void test_publish_replaces_what_is_torn(void **state)
         assert_int_equal(t->batch.count, 1);
         temp_sync(t);
     }
-}
-
-static void test_publish_onto_a_directory(void **state)
-{
-    struct temp *t = *state;
-    temp_put_loose(t, "/blob/data/x", "x");
-    struct rs_storage_file *file = temp_grow(t, "/up/data", "content");
-    assert_int_equal(rs_storage_publish(&file, "/blob/data", &t->batch, &t->err), RS_E_CORRUPT);
-    assert_non_null(file);
-    rs_storage_append_close(&file);
-    temp_assert_holds(t, "/up/data", "content");
-}
-
-static void test_publish_of_what_was_removed(void **state)
-{
-    struct temp *t = *state;
-    struct rs_storage_file *file = temp_grow(t, "/up/1/data", "content");
-    assert_int_equal(rs_storage_remove(t->storage, "/up/1", NULL, &t->err), RS_OK);
-    assert_int_equal(rs_storage_publish(&file, "/blob/data", &t->batch, &t->err), RS_E_NOT_FOUND);
-    assert_non_null(file);
-    rs_storage_append_close(&file);
-    assert_false(temp_exists(t, "/blob/data"));
 }
 
 static void test_bytes_that_could_not_be_synced_are_given_up(void **state)
@@ -401,8 +333,6 @@ static void test_many_publish_the_same(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_grows_and_goes_on),
-        T(test_reads_back),
         T(test_large_appends_start_writeback),
         T(test_one_writer_at_a_time),
         T(test_a_writer_that_dies_lets_go),
@@ -411,11 +341,8 @@ int main(void)
         T(test_only_a_file_grows),
         T(test_bytes_from_before_the_start_are_not_trusted),
         T(test_publish_moves),
-        T(test_publish_without_a_batch),
         T(test_publish_keeps_what_is_there),
         T(test_publish_replaces_what_is_torn),
-        T(test_publish_onto_a_directory),
-        T(test_publish_of_what_was_removed),
         T(test_bytes_that_could_not_be_synced_are_given_up),
         T(test_put_that_could_not_be_synced_changes_nothing),
         T(test_many_publish_the_same),

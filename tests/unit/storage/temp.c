@@ -21,6 +21,15 @@ int temp_setup(void **state)
     return 0;
 }
 
+int temp_setup_memory(void **state)
+{
+    if (temp_setup(state) != 0)
+        return -1;
+    struct temp *t = *state;
+    rs_storage_free(&t->storage);
+    return rs_storage_memory_new(64 << 20, &t->storage, &t->err) == RS_OK ? 0 : -1;
+}
+
 static int remove_visited(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
     (void)st, (void)type, (void)ftw;

@@ -25,6 +25,7 @@ struct temp {
 
 /* For cmocka's setup and teardown: *state is a struct temp. */
 int temp_setup(void **state);
+int temp_setup_memory(void **state); /* the storage is in memory; the directory stays empty */
 int temp_teardown(void **state);
 
 /* A path of the disk below the root; static, the last four calls' results stay valid. */
