@@ -35,6 +35,15 @@ void rs_api_digest_headers(struct rs_request *req, const struct rs_digest *diges
 bool rs_api_not_modified(const struct rs_request *req, const struct rs_digest *digest);
 bool rs_etag_list_has(rs_str list, rs_str etag);
 
+/* --- accept.c: which manifests a client takes --- */
+/* Whether the fields Accept of the request allow this media type; true without any. */
+bool rs_accepts(const struct rs_request *req, rs_str media_type);
+struct rs_manifest_doc;
+/* What to send of what a tag points to: replaces *doc (and unrefs it), or refuses with RS_E_MANIFEST_UNKNOWN. Sets Vary
+ * where that depended on Accept. */
+rs_rc rs_accept_choose(const struct rs_api *api, struct rs_request *req, const struct rs_manifest_doc **doc,
+                       struct rs_err *err);
+
 /* --- condition.c: If-Match and If-None-Match of a push --- */
 struct rs_condition {
     bool has_match;

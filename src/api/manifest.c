@@ -30,20 +30,22 @@ rs_rc rs_api_manifest_get(struct rs_request *req, void *ctx, struct rs_err *err)
 {
     struct rs_api *api = ctx;
     struct rs_reference reference;
-    const struct rs_manifest_doc *doc = NULL;
+    RS_AUTO(rs_manifest_doc_unref) const struct rs_manifest_doc *doc = NULL;
 
     RS_TRY(rs_api_repository(req, err));
     RS_TRY(parse_reference(req, &reference, err));
     RS_TRY(rs_manifest_get(api->registry, req->captures[0], &reference, &doc, err));
+    if (!reference.is_digest)
+        RS_TRY(rs_accept_choose(api, req, &doc, err));
     req->log_digest = rs_arena_copy(req->arena, rs_digest_str(&doc->digest));
     rs_api_digest_headers(req, &doc->digest, true);
     if (rs_api_not_modified(req, &doc->digest)) {
         req->reply.status = 304;
-        rs_manifest_doc_unref(&doc);
         return RS_OK;
     }
     rs_reply_header(req, "Content-Type", doc->media_type);
     rs_reply_body(req, rs_source_memory(doc->bytes, release_doc, (void *)(uintptr_t)doc));
+    doc = NULL; /* the reply's now */
     return RS_OK;
 }
 

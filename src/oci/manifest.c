@@ -35,7 +35,9 @@ static const char *const foreign_types[] = {
 
 static const char *const manifest_keys[] = {"schemaVersion", "mediaType", "artifactType", "config",     "layers",
                                             "manifests",     "subject",   "annotations",  "signatures", NULL};
-static const char *const descriptor_keys[] = {"mediaType", "digest", "size", "urls", "annotations", NULL};
+static const char *const descriptor_keys[] = {"mediaType", "digest",       "size",     "urls", "annotations",
+                                              "data",      "artifactType", "platform", NULL};
+static const char *const platform_keys[] = {"architecture", "os", NULL};
 
 struct parser {
     struct rs_arena *arena;
@@ -174,11 +176,42 @@ static rs_rc check_annotations(const struct parser *p, const char *where, const 
 
 /* --- descriptors (image-spec, descriptor.md) --- */
 
-static bool is_foreign(rs_str media_type)
+static int base64_value(char c)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *at = memchr(digits, c, sizeof digits - 1);
+    return at == NULL ? -1 : (int)(at - digits);
+}
+
+/* RFC 4648 4, padded, in one line. */
+static bool decode_base64(struct rs_arena *arena, rs_str text, rs_str *out)
+{
+    size_t padding = 0;
+    while (padding < 2 && padding < text.len && text.ptr[text.len - 1 - padding] == '=')
+        padding++;
+    if (text.len % 4 != 0)
+        return false;
+    size_t len = text.len / 4 * 3 - padding;
+    uint8_t *bytes = rs_arena_alloc(arena, len + 3);
+    uint32_t bits = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        int value = i < text.len - padding ? base64_value(text.ptr[i]) : 0;
+        if (value < 0)
+            return false;
+        bits = bits << 6 | (uint32_t)value;
+        for (int k = 0; i % 4 == 3 && k < 3; k++)
+            bytes[i / 4 * 3 + (size_t)k] = (uint8_t)(bits >> (16 - 8 * k));
+    }
+    *out = (rs_str){(char *)bytes, len};
+    return true;
+}
+
+/* Docker's must say where they are fetched from; OCI's "SHOULD NOT" be uploaded, and may leave that to agreement. */
+static bool is_foreign(rs_str media_type, size_t url_count)
 {
     for (size_t i = 0; i < RS_COUNT(foreign_types); i++) {
         if (rs_str_eq_c(media_type, foreign_types[i]))
-            return true;
+            return url_count > 0 || !rs_str_starts(media_type, RS_STR("application/vnd.docker."));
     }
     return false;
 }
@@ -214,6 +247,36 @@ static rs_rc parse_digest(const struct parser *p, const char *where, const json_
     return RS_OK;
 }
 
+static rs_rc parse_platform(const struct parser *p, const char *where, const json_t *object, struct rs_descriptor *d)
+{
+    json_t *platform = member(object, "platform");
+    if (platform == NULL)
+        return RS_OK;
+    if (!json_is_object(platform))
+        return invalid(p, "%s: platform is not an object", where);
+    RS_TRY(check_keys(p, where, platform, platform_keys));
+    RS_TRY(get_string(p, where, platform, "os", &d->os));
+    return get_string(p, where, platform, "architecture", &d->architecture);
+}
+
+/* Embedded content "MUST be identical to the referenced content": who reads it must not get other bytes than who
+ * fetches them. An empty text is none, as writers in Go leave it out. */
+static rs_rc check_data(const struct parser *p, const char *where, const json_t *object, const struct rs_descriptor *d)
+{
+    rs_str bytes;
+    struct rs_digest found;
+    const json_t *data = member(object, "data");
+    if (data == NULL || (json_is_string(data) && json_string_length(data) == 0))
+        return RS_OK;
+    if (!json_is_string(data) || !decode_base64(p->arena, string_of(data), &bytes))
+        return invalid(p, "%s: data is not base64", where);
+    rs_digest_of(d->digest.alg, bytes.ptr, bytes.len, &found);
+    if (bytes.len != d->size || !rs_digest_eq(&found, &d->digest))
+        return invalid(p, "%s: data holds %zu bytes with the digest %s, not what size and digest say", where, bytes.len,
+                       found.text);
+    return RS_OK;
+}
+
 static rs_rc parse_descriptor(const struct parser *p, const char *where, json_t *object, enum rs_descriptor_role role,
                               struct rs_descriptor *out)
 {
@@ -229,7 +292,10 @@ static rs_rc parse_descriptor(const struct parser *p, const char *where, json_t 
     d.size = (uint64_t)json_integer_value(size);
     RS_TRY(parse_urls(p, where, object, &d));
     RS_TRY(check_annotations(p, where, object));
-    d.foreign = role == RS_ROLE_LAYER && is_foreign(d.media_type);
+    RS_TRY(check_data(p, where, object, &d));
+    if (role == RS_ROLE_MANIFEST)
+        RS_TRY(parse_platform(p, where, object, &d));
+    d.foreign = role == RS_ROLE_LAYER && is_foreign(d.media_type, d.url_count);
     *out = d;
     return RS_OK;
 }

@@ -107,3 +107,19 @@ rs_rc rs_manifest_get(struct rs_registry *registry, rs_str repository, const str
     *out = doc;
     return RS_OK;
 }
+
+rs_rc rs_manifest_get_platform(struct rs_registry *registry, rs_str repository, const struct rs_manifest_doc *index,
+                               rs_str os, rs_str architecture, const struct rs_manifest_doc **out, struct rs_err *err)
+{
+    struct rs_manifest manifest;
+    RS_AUTO(rs_arena_free) struct rs_arena *arena = rs_arena_new();
+    RS_TRY(rs_manifest_parse(index->bytes, index->media_type, arena, &manifest, err));
+    for (size_t i = 0; i < manifest.descriptor_count; i++) {
+        const struct rs_descriptor *d = &manifest.descriptors[i];
+        const struct rs_reference child = {.is_digest = true, .digest = d->digest};
+        if (rs_str_eq(d->os, os) && rs_str_eq(d->architecture, architecture))
+            return rs_manifest_get(registry, repository, &child, out, err);
+    }
+    return rs_err_set(err, RS_E_MANIFEST_UNKNOWN, "%s has no image for " RS_STR_FMT "/" RS_STR_FMT, index->digest.text,
+                      RS_STR_ARG(os), RS_STR_ARG(architecture));
+}

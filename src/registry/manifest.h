@@ -20,13 +20,18 @@ void rs_manifest_doc_unref(const struct rs_manifest_doc **doc);
 rs_rc rs_manifest_get(struct rs_registry *registry, rs_str repository, const struct rs_reference *reference,
                       const struct rs_manifest_doc **out, struct rs_err *err);
 
+/* The manifest for a platform that an index names, by what the repository has of it; the caller unrefs *out.
+ * RS_E_MANIFEST_UNKNOWN: it names none, or the repository does not have it. Reads the whole index: blocks. */
+rs_rc rs_manifest_get_platform(struct rs_registry *registry, rs_str repository, const struct rs_manifest_doc *index,
+                               rs_str os, rs_str architecture, const struct rs_manifest_doc **out, struct rs_err *err);
+
 struct rs_manifest_put {
     rs_str repository;
     struct rs_reference reference; /* a tag, or the digest that the bytes must have */
     rs_str content_type;           /* the client's */
     rs_str bytes;
     struct rs_digest *out_subject; /* written on success if the manifest has a subject; may be NULL */
-    const rs_str *tags; /* beside the reference, to point to it as well; checked (rs_tag_check) */
+    const rs_str *tags;            /* beside the reference, to point to it as well; checked (rs_tag_check) */
     size_t tag_count;
     /* A condition on what the reference names: is told the digest that the tag points to, or that of the manifest; NULL
      * if there is no such tag or manifest. May be called several times. NULL: no condition. */

@@ -55,11 +55,21 @@ static rs_rc parse(struct push *push, struct rs_arena *arena, struct rs_err *err
     return RS_OK;
 }
 
-/* The link that makes the descriptor's bytes a part of this repository. */
-static const char *link_of(const struct push *push, const struct rs_descriptor *d, struct rs_path *path)
+/* Follows the link that makes the descriptor's bytes a part of this repository. An index may also list blobs: the cache
+ * that BuildKit exports is one, and registry:2 takes it. */
+static rs_rc follow_link(struct push *push, const struct rs_descriptor *d, struct rs_path *path,
+                         struct rs_digest *out_target, struct rs_err *err)
 {
-    return d->role == RS_ROLE_MANIFEST ? rs_path_revision_link(path, push->put->repository, &d->digest)
-                                       : rs_path_layer_link(path, push->put->repository, &d->digest);
+    struct rs_storage *storage = push->registry->storage;
+    rs_str repository = push->put->repository;
+    if (d->role == RS_ROLE_MANIFEST) {
+        rs_path_revision_link(path, repository, &d->digest);
+        rs_rc rc = rs_link_follow(storage, path->z, &d->digest, out_target, err);
+        if (rc != RS_E_NOT_FOUND)
+            return rc;
+    }
+    rs_path_layer_link(path, repository, &d->digest);
+    return rs_link_follow(storage, path->z, &d->digest, out_target, err);
 }
 
 /* What the manifest needs may have been written a moment ago by a request that has not been answered yet. Our answer
@@ -82,7 +92,7 @@ static rs_rc find(struct push *push, const struct rs_descriptor *d, uint64_t *ou
     struct rs_storage_stat st;
     struct rs_digest target;
     struct rs_storage *storage = push->registry->storage;
-    RS_TRY(rs_link_follow(storage, link_of(push, d, &link), &d->digest, &target, err));
+    RS_TRY(follow_link(push, d, &link, &target, err));
     RS_TRY(rs_storage_stat(storage, rs_path_blob(&data, &target), &st, err));
     *out_size = st.size;
     return push->batch != NULL ? keep_young(push, link.z, data.z, err) : RS_OK;
@@ -99,8 +109,8 @@ static bool is_tombstoned(struct rs_registry *registry, const struct rs_digest *
 static rs_rc check_reference(struct push *push, const struct rs_descriptor *d, struct rs_err *err)
 {
     uint64_t size;
-    if (d->foreign && d->url_count > 0)
-        return RS_OK; /* its bytes are fetched from there */
+    if (d->foreign)
+        return RS_OK;
     rs_rc rc = find(push, d, &size, err);
     if (rc == RS_E_NOT_FOUND || (rc == RS_OK && is_tombstoned(push->registry, &d->digest)))
         return rs_err_set(err, RS_E_MANIFEST_BLOB_UNKNOWN, "%s %s is not in repository " RS_STR_FMT ": push it first",

@@ -172,6 +172,13 @@ static void foreign_layers(void **state)
         assert_int_equal(m.descriptors[1].url_count, 2);
         assert_true(rs_str_eq_c(m.descriptors[1].urls[1], "https://c"));
     }
+    /* Where would Docker's be fetched from? OCI's "SHOULD NOT" be uploaded in any case. */
+    accepted(IMAGE(",\"layers\":[" DESC("application/vnd.docker.image.rootfs.foreign.diff.tar", B, "1") "]"), "",
+             RS_MEDIA_OCI_MANIFEST);
+    assert_false(m.descriptors[1].foreign);
+    accepted(IMAGE(",\"layers\":[" DESC("application/vnd.oci.image.layer.nondistributable.v1.tar", B, "1") "]"), "",
+             RS_MEDIA_OCI_MANIFEST);
+    assert_true(m.descriptors[1].foreign);
     /* Only a layer is foreign: a config of that type must still be there. */
     accepted(
         "{\"schemaVersion\":2,\"config\":" DESC("application/vnd.oci.image.layer.nondistributable.v1.tar", A, "1") "}",
@@ -404,6 +411,50 @@ static void many_descriptors(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* image-spec, descriptor.md "Embedded Content". */
+static void embedded_content_is_the_content(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *data;
+        const char *why; /* NULL: accepted */
+    } cases[] = {
+        {"\"e30=\"", NULL},      {"\"\"", NULL},          {"null", NULL},
+        {"\"e30\"", "base64"},   {"\"e30==\"", "base64"}, {"\"e30=\\n\"", "base64"},
+        {"\"=e30\"", "base64"},  {"\"e-0=\"", "base64"},  {"7", "base64"},
+        {"\"fXs=\"", "2 bytes"}, {"\"e30g\"", "3 bytes"}, {"\"====\"", "base64"},
+    };
+    for (size_t i = 0; i < RS_COUNT(cases); i++) {
+        char json[1024];
+        snprintf(json, sizeof json,
+                 "{\"schemaVersion\":2,\"config\":{\"mediaType\":\"a/b\",\"digest\":\"sha256:"
+                 "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a\",\"size\":2,\"data\":%s}}",
+                 cases[i].data);
+        if (cases[i].why == NULL)
+            accepted(json, "", RS_MEDIA_OCI_MANIFEST);
+        else
+            refused(json, "", cases[i].why);
+    }
+}
+
+static void platforms_of_an_index(void **state)
+{
+    (void)state;
+#define CHILD(platform)                                                                                                \
+    "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"a/b\",\"digest\":\"" C "\",\"size\":1" platform "}]}"
+    accepted(CHILD(",\"platform\":{\"architecture\":\"arm64\",\"os\":\"linux\",\"variant\":\"v8\"}"), "",
+             RS_MEDIA_OCI_INDEX);
+    assert_true(rs_str_eq_c(m.descriptors[0].os, "linux"));
+    assert_true(rs_str_eq_c(m.descriptors[0].architecture, "arm64"));
+    accepted(CHILD(""), "", RS_MEDIA_OCI_INDEX);
+    assert_int_equal(m.descriptors[0].os.len, 0);
+    accepted(CHILD(",\"platform\":null"), "", RS_MEDIA_OCI_INDEX);
+    accepted(CHILD(",\"platform\":{}"), "", RS_MEDIA_OCI_INDEX);
+    refused(CHILD(",\"platform\":\"linux\""), "", "platform is not an object");
+    refused(CHILD(",\"platform\":{\"os\":1}"), "", "os is not a string");
+    refused(CHILD(",\"platform\":{\"OS\":\"linux\"}"), "", "\"OS\" must be written \"os\"");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -414,6 +465,8 @@ int main(void)
         TEST(artifacts),
         TEST(subjects),
         TEST(foreign_layers),
+        TEST(embedded_content_is_the_content),
+        TEST(platforms_of_an_index),
         TEST(content_types),
         TEST(ambiguous_documents),
         TEST(members_in_other_cases),

@@ -326,6 +326,19 @@ static void test_index(void **state)
     assert_refused(f, RS_E_MANIFEST_INVALID, wrong, digest.text);
 }
 
+/* What BuildKit exports as its cache: an index of layers. */
+static void test_index_of_blobs(void **state)
+{
+    struct fixture *f = *state;
+    struct rs_digest blob = digest_of("a cached layer");
+    size_t size = strlen("a cached layer");
+    RS_AUTO(rs_free_ptr) char *json = index_json(&blob, &size, 1);
+    assert_refused(f, RS_E_MANIFEST_BLOB_UNKNOWN, json, blob.text);
+    push_text(f, REPO, "a cached layer");
+    assert_ok(f, try_put(f, REPO, "cache", json, NULL));
+    assert_manifest(f, REPO, "cache", json);
+}
+
 /* registry:2.8 lists a repository, and its collector marks it, only if it has _layers. */
 static void test_index_alone_makes_layers(void **state)
 {
@@ -482,6 +495,7 @@ int main(void)
         TEST(test_foreign_layers),
         TEST(test_index),
         TEST(test_index_alone_makes_layers),
+        TEST(test_index_of_blobs),
         TEST(test_subject_need_not_exist),
         TEST(test_damage_is_not_served),
         TEST(test_lost_bytes),
