@@ -13,6 +13,7 @@ rs_rc rs_registry_new(const struct rs_registry_config *config, struct rs_storage
     rs_storage_near(storage, rs_path_repository(&path, (rs_str){NULL, 0}));
     registry->manifests = rs_manifest_cache_new(config->manifest_cache_bytes);
     registry->tags = rs_tag_cache_new();
+    registry->children = rs_children_cache_new(config->state_dir);
     *out = registry;
     return RS_OK;
 }
@@ -23,6 +24,7 @@ void rs_registry_free(struct rs_registry **registry)
         return;
     rs_manifest_cache_free(&(*registry)->manifests);
     rs_tag_cache_free(&(*registry)->tags);
+    rs_children_cache_free(&(*registry)->children);
     free(*registry);
     *registry = NULL;
 }

@@ -2,6 +2,7 @@
 /* What the files of the registry share. */
 #pragma once
 
+#include "registry/children.h"
 #include "registry/manifest_cache.h"
 #include "registry/registry.h"
 #include "registry/tag.h"
@@ -10,4 +11,5 @@ struct rs_registry {
     struct rs_storage *storage; /* borrowed */
     struct rs_manifest_cache *manifests;
     struct rs_tag_cache *tags;
+    struct rs_children_cache *children;
 };

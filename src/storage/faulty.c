@@ -188,11 +188,35 @@ static rs_rc faulty_remove(struct rs_storage *storage, const char *path, struct 
     return rs_storage_remove(inner_of(storage), path, batch, err);
 }
 
-static rs_rc faulty_list(struct rs_storage *storage, const char *path, rs_str after, rs_storage_visit *visit, void *ctx,
+/* A directory that breaks off after some children. */
+struct broken_off {
+    rs_storage_visit *visit;
+    void *ctx;
+    uint64_t left;
+    bool stopped; /* by the visitor */
+};
+
+static bool visit_some(void *ctx, rs_str name, bool is_directory)
+{
+    struct broken_off *b = ctx;
+    if (b->left == 0)
+        return false;
+    b->left--;
+    b->stopped = !b->visit(b->ctx, name, is_directory);
+    return !b->stopped;
+}
+
+static rs_rc faulty_scan(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx,
                          struct rs_err *err)
 {
-    RS_TRY(gate(storage, RS_FAULTY_LIST, path, err));
-    return rs_storage_list(inner_of(storage), path, after, visit, ctx, err);
+    struct verdict verdict = decide((struct faulty *)storage, RS_FAULTY_LIST, 0, UINT64_MAX);
+    carry_out(&verdict);
+    if (verdict.error == RS_OK)
+        return rs_storage_scan(inner_of(storage), path, visit, ctx, err);
+    struct broken_off b = {visit, ctx, verdict.at_byte == UINT64_MAX ? 0 : verdict.at_byte, false};
+    if (b.left > 0)
+        RS_TRY(rs_storage_scan(inner_of(storage), path, visit_some, &b, err));
+    return b.stopped ? RS_OK : report(RS_FAULTY_LIST, path, verdict.error, err);
 }
 
 static rs_rc faulty_sync(struct rs_storage *storage, struct rs_storage_batch *batch, struct rs_err *err)
@@ -334,7 +358,7 @@ static const struct rs_storage_ops faulty_ops = {
     .near = faulty_near,
     .mkdir = faulty_mkdir,
     .remove = faulty_remove,
-    .list = faulty_list,
+    .scan = faulty_scan,
     .sync = faulty_sync,
     .flushes = faulty_flushes,
     .append_create = faulty_append_create,

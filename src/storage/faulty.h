@@ -9,7 +9,8 @@
  *   times=N         that many times (default: once if nth is given, else for good)
  *   error=NAME      with the error of that name in tbl/errors.def (default IO)
  *   fail-at-byte=N  append, read: the first N bytes of the object pass, then it fails;
- *                   open: the file ends after N bytes, though its length says otherwise
+ *                   open: the file ends after N bytes, though its length says otherwise;
+ *                   list: the directory breaks off after N children
  *   delay=MS        sleeps before the call; without error and fail-at-byte the call then succeeds
  *   kill            instead of failing, the process kills itself (SIGKILL)
  * Example: "append:fail-at-byte=1000:error=STORAGE_FULL;sync:nth=3:error=IO;put:delay=50"

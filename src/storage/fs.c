@@ -15,8 +15,10 @@
 #include "base/mem.h"
 #include "storage/fs_priv.h"
 
-/* A file whose times lie closer to now than a tick of the kernel's clock may change again without a trace. */
+/* What changed so recently may change again without a trace: within a tick of the kernel's clock, or within the second
+ * where the file system keeps no fractions. */
 #define STAMP_MARGIN_NS (10 * 1000 * 1000)
+#define STAMP_MARGIN_COARSE_NS ((int64_t)2 * 1000 * 1000 * 1000)
 /* Somebody else may remove the directory that was just made; more often than this is no accident. */
 #define PARENT_ATTEMPTS 8
 
@@ -88,19 +90,24 @@ rs_rc fs_err_use(struct fs *fs, struct rs_err *err, int errnum, const char *verb
 
 /* --- reading --- */
 
+/* Whatever changes from now on gets another time than this: it is over, or (the clock was set back) to come. */
 static bool settled(const struct timespec *changed, const struct timespec *now)
 {
     int64_t age_s = (int64_t)now->tv_sec - changed->tv_sec;
-    if (age_s > 1 || age_s < 0)
-        return age_s > 1;
-    return age_s * 1000000000 + now->tv_nsec - changed->tv_nsec > STAMP_MARGIN_NS;
+    int64_t margin = changed->tv_nsec == 0 ? STAMP_MARGIN_COARSE_NS : STAMP_MARGIN_NS;
+    if (age_s > 3 || age_s < -3)
+        return true;
+    int64_t age = age_s * 1000000000 + now->tv_nsec - changed->tv_nsec;
+    return age > margin || age < -margin;
 }
 
+/* The time of change is all that must be settled: no change leaves it as it was, of a file's bytes or of a directory's
+ * children, while the time of modification can be set to anything. */
 static uint64_t stamp_of(const struct stat *st)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME_COARSE, &now); /* never ahead: what seems settled is */
-    if (!settled(&st->st_mtim, &now) || !settled(&st->st_ctim, &now))
+    if (!settled(&st->st_ctim, &now))
         return 0;
     uint64_t hash = fs_mix(st->st_dev, st->st_ino);
     hash = fs_mix(hash, (uint64_t)st->st_size);
@@ -267,7 +274,7 @@ static const struct rs_storage_ops fs_ops = {
     .keep = fs_keep,
     .mkdir = fs_mkdir,
     .remove = fs_remove,
-    .list = fs_list,
+    .scan = fs_scan,
     .sync = fs_sync,
     .flushes = fs_flushes,
     .append_create = fs_append_create,

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Listing and removing. A listing holds the names of one directory in memory (about 40 bytes each, LIST_MAX at most);
- * pages of bounded size come with the indexes for large catalogs.
- */
+/* Reading directories, and removing. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +9,6 @@
 #include "base/mem.h"
 #include "storage/fs_priv.h"
 
-#define LIST_MAX (256u << 20)
 /* Deeper than any tree of ours; a loop of mounts would end here. */
 #define REMOVE_DEPTH 64
 /* A directory that others keep filling is not removed at any price. */
@@ -48,48 +44,11 @@ static struct dirent *next_entry(DIR *dir, int *out_errnum)
     }
 }
 
-/* --- list --- */
-
-/* The names that were read: each a type byte and the name with its NUL in `bytes`; where each begins in `starts`. */
-struct names {
-    struct rs_buf bytes;
-    struct rs_buf starts;
-};
-
-static void names_release(struct names *names)
-{
-    rs_buf_release(&names->bytes);
-    rs_buf_release(&names->starts);
-}
-
-static int compare_names(const void *a, const void *b, void *bytes)
-{
-    const char *base = bytes;
-    return strcmp(base + *(const uint32_t *)a + 1, base + *(const uint32_t *)b + 1);
-}
+/* --- scan --- */
 
 static bool is_leftover(rs_str name, unsigned char type)
 {
     return type == DT_REG && rs_str_ends(name, RS_STR(RS_STORAGE_TMP_SUFFIX));
-}
-
-static rs_rc read_names(DIR *dir, rs_str after, struct names *names, struct rs_err *err)
-{
-    int errnum;
-    for (struct dirent *entry; (entry = next_entry(dir, &errnum)) != NULL;) {
-        rs_str name = rs_str_c(entry->d_name);
-        if (rs_str_cmp(name, after) <= 0 || is_leftover(name, entry->d_type))
-            continue;
-        uint32_t start = (uint32_t)names->bytes.len;
-        rs_buf_add_char(&names->bytes, (char)entry->d_type);
-        rs_buf_append(&names->bytes, name.ptr, name.len + 1);
-        rs_buf_append(&names->starts, &start, sizeof(start));
-    }
-    if (errnum != 0)
-        return rs_err_sys(err, errnum, "the directory broke off");
-    if (names->bytes.overflow || names->starts.overflow)
-        return rs_err_set(err, RS_E_TOO_BIG, "the directory has too many entries");
-    return RS_OK;
 }
 
 /* Whether a link in the directory `path` leads to that very directory or to one on the way to it. Who walks the tree
@@ -109,14 +68,15 @@ static bool leads_back(struct fs *fs, const char *path, const struct stat *targe
     }
 }
 
-/* Tells directories from files where the type byte cannot. False: it is not to be listed. */
-static bool resolve(struct fs *fs, const char *path, DIR *dir, rs_str name, unsigned char type, bool *out_is_directory)
+/* Tells directories from files where the type byte cannot. False: it is not to be told. */
+static bool resolve(struct fs *fs, const char *path, DIR *dir, const struct dirent *entry, bool *out_is_directory)
 {
-    *out_is_directory = type == DT_DIR;
-    if (type == DT_DIR || type == DT_REG)
-        return true;
+    rs_str name = rs_str_c(entry->d_name);
+    *out_is_directory = entry->d_type == DT_DIR;
+    if (entry->d_type == DT_DIR || entry->d_type == DT_REG)
+        return !is_leftover(name, entry->d_type);
     struct stat st;
-    if (fstatat(dirfd(dir), name.ptr, &st, 0) != 0)
+    if (fstatat(dirfd(dir), entry->d_name, &st, 0) != 0)
         return false;
     *out_is_directory = S_ISDIR(st.st_mode);
     if (*out_is_directory && leads_back(fs, path, &st))
@@ -124,34 +84,19 @@ static bool resolve(struct fs *fs, const char *path, DIR *dir, rs_str name, unsi
     return !is_leftover(name, S_ISREG(st.st_mode) ? DT_REG : DT_UNKNOWN);
 }
 
-rs_rc fs_list(struct rs_storage *storage, const char *path, rs_str after, rs_storage_visit *visit, void *ctx,
-              struct rs_err *err)
+rs_rc fs_scan(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx, struct rs_err *err)
 {
     struct fs *fs = (struct fs *)storage;
+    int errnum;
     RS_AUTO(close_directory) DIR *dir = open_directory(fs->root, fs_relative(path), 0);
     if (dir == NULL)
         return fs_err_use(fs, err, errno, "list", path);
-    RS_AUTO(names_release) struct names names;
-    rs_buf_init(&names.bytes, LIST_MAX);
-    rs_buf_init(&names.starts, LIST_MAX);
-    rs_rc rc = read_names(dir, after, &names, err);
-    if (rc != RS_OK) {
-        rs_err_wrap(err, "cannot list %s", path);
-        return rc;
-    }
-
-    size_t count = names.starts.len / sizeof(uint32_t);
-    uint32_t *starts = (uint32_t *)(void *)names.starts.ptr;
-    if (count > 1)
-        qsort_r(starts, count, sizeof(*starts), compare_names, names.bytes.ptr);
-    for (size_t i = 0; i < count; i++) {
-        const char *entry = names.bytes.ptr + starts[i];
-        rs_str name = rs_str_c(entry + 1);
+    for (struct dirent *entry; (entry = next_entry(dir, &errnum)) != NULL;) {
         bool is_directory;
-        if (resolve(fs, path, dir, name, (unsigned char)entry[0], &is_directory) && !visit(ctx, name, is_directory))
-            break;
+        if (resolve(fs, path, dir, entry, &is_directory) && !visit(ctx, rs_str_c(entry->d_name), is_directory))
+            return RS_OK;
     }
-    return RS_OK;
+    return errnum == 0 ? RS_OK : rs_err_sys(err, errnum, "cannot list %s: the directory broke off", path);
 }
 
 /* --- remove --- */

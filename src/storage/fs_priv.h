@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parts of the driver of the local disk: fs.c (objects), fs_append.c, fs_list.c (list, remove), fs_near.c,
+/* The parts of the driver of the local disk: fs.c (objects), fs_append.c, fs_list.c (scan, remove), fs_near.c,
  * fs_replace.c, fs_root.c, fs_sync.c. */
 #pragma once
 
@@ -108,8 +108,7 @@ rs_rc fs_mkdir(struct rs_storage *storage, const char *path, struct rs_storage_b
 rs_rc fs_sync(struct rs_storage *storage, struct rs_storage_batch *batch, struct rs_err *err);
 
 /* fs_list.c */
-rs_rc fs_list(struct rs_storage *storage, const char *path, rs_str after, rs_storage_visit *visit, void *ctx,
-              struct rs_err *err);
+rs_rc fs_scan(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx, struct rs_err *err);
 rs_rc fs_remove(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err);
 
 /* fs_append.c */

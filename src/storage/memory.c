@@ -237,7 +237,7 @@ static bool show_page(rs_str names, rs_storage_visit *visit, void *ctx, rs_str *
     return true;
 }
 
-static rs_rc memory_list(struct rs_storage *storage, const char *path, rs_str after, rs_storage_visit *visit, void *ctx,
+static rs_rc memory_scan(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx,
                          struct rs_err *err)
 {
     struct memory *memory = (struct memory *)storage;
@@ -245,7 +245,7 @@ static rs_rc memory_list(struct rs_storage *storage, const char *path, rs_str af
     RS_AUTO(rs_buf_release) struct rs_buf last;
     rs_buf_init(&names, PAGE_BYTES);
     rs_buf_init(&last, RS_STORAGE_PATH_MAX);
-    RS_TRY(take_page(memory, path, after, &names, err));
+    RS_TRY(take_page(memory, path, (rs_str){NULL, 0}, &names, err));
     while (names.len > 0) {
         rs_str shown = {0};
         if (!show_page(rs_buf_str(&names), visit, ctx, &shown))
@@ -293,7 +293,7 @@ static const struct rs_storage_ops memory_ops = {
     .keep = memory_keep,
     .mkdir = memory_mkdir,
     .remove = memory_remove,
-    .list = memory_list,
+    .scan = memory_scan,
     .sync = memory_sync,
     .flushes = memory_flushes,
     .append_create = memory_append_create,

@@ -161,11 +161,11 @@ rs_rc rs_storage_remove(struct rs_storage *storage, const char *path, struct rs_
     return storage->ops->remove(storage, path, batch, err);
 }
 
-rs_rc rs_storage_list(struct rs_storage *storage, const char *path, rs_str after, rs_storage_visit *visit, void *ctx,
+rs_rc rs_storage_scan(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx,
                       struct rs_err *err)
 {
     RS_TRY(check_path(path, err));
-    return storage->ops->list(storage, path, after, visit, ctx, err);
+    return storage->ops->scan(storage, path, visit, ctx, err);
 }
 
 rs_rc rs_storage_sync(struct rs_storage *storage, struct rs_storage_batch *batch, struct rs_err *err)

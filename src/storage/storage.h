@@ -19,8 +19,9 @@ struct rs_storage_stat {
     uint64_t size;
     int64_t mtime_s;
     bool is_directory;
-    /* Identifies this content: equal stamps mean unchanged bytes. 0: the driver cannot tell, or it changed too
-     * recently to be sure; then do not cache. */
+    /* Identifies this content: equal stamps mean unchanged bytes, and of a directory the same children. What was read
+     * after the stamp was taken may be kept for as long as the stamp stays the same. 0: the driver cannot tell, or it
+     * changed too recently to be sure (less than 10 ms ago, on a disk); then do not keep it. */
     uint64_t stamp;
 };
 
@@ -72,9 +73,15 @@ rs_rc rs_storage_keep(struct rs_storage *storage, const char *path, struct rs_st
 /* Removes an object, or everything below a path. Nothing there is RS_OK. */
 rs_rc rs_storage_remove(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch,
                         struct rs_err *err);
-/* The children of a directory, in byte order of their names, those after `after` (may be empty). The callback returns
- * false to stop. Nothing there: RS_E_NOT_FOUND. The directory flag is exact. */
+/* The children of a directory in any order, in memory that does not grow with their number. The callback returns false
+ * to stop. Nothing there, or no directory: RS_E_NOT_FOUND. The directory flag is exact. What is written just now and
+ * has no name yet is left out. A child that comes or goes meanwhile may be told or not, or twice; all others are told
+ * once. */
 typedef bool rs_storage_visit(void *ctx, rs_str name, bool is_directory);
+rs_rc rs_storage_scan(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx,
+                      struct rs_err *err);
+/* The same in byte order of the names, those after `after` (may be empty). Holds all names in memory: for directories
+ * that are small by their nature. RS_E_TOO_BIG. */
 rs_rc rs_storage_list(struct rs_storage *storage, const char *path, rs_str after, rs_storage_visit *visit, void *ctx,
                       struct rs_err *err);
 /* Makes what the batch holds durable, and empties it. Syncs of concurrent callers are grouped. */

@@ -27,8 +27,7 @@ struct rs_storage_ops {
     void (*near)(struct rs_storage *storage, const char *path); /* may be NULL */
     rs_rc (*mkdir)(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err);
     rs_rc (*remove)(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err);
-    rs_rc (*list)(struct rs_storage *storage, const char *path, rs_str after, rs_storage_visit *visit, void *ctx,
-                  struct rs_err *err);
+    rs_rc (*scan)(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx, struct rs_err *err);
     rs_rc (*sync)(struct rs_storage *storage, struct rs_storage_batch *batch, struct rs_err *err);
     uint64_t (*flushes)(const struct rs_storage *storage);
 

@@ -14,7 +14,9 @@
 static void open_registry(struct fixture *f)
 {
     struct rs_storage *disk;
-    const struct rs_registry_config config = {.manifest_cache_bytes = 1024 * 1024, .state_dir = f->root};
+    const struct rs_registry_config config = {.manifest_cache_bytes = 1024 * 1024, .state_dir = f->state};
+    snprintf(f->state, sizeof f->state, "/tmp/roadstead-state-XXXXXX");
+    assert_non_null(mkdtemp(f->state));
     assert_ok(f, rs_storage_fs_new(f->root, &disk, &f->err));
     rs_storage_faulty_new(disk, &f->storage);
     assert_ok(f, rs_registry_new(&config, f->storage, &f->registry, &f->err));
@@ -37,11 +39,17 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
     return remove(path);
 }
 
+static void close_registry(struct fixture *f)
+{
+    rs_registry_free(&f->registry);
+    rs_storage_free(&f->storage);
+    nftw(f->state, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 int fixture_teardown(void **state)
 {
     struct fixture *f = *state;
-    rs_registry_free(&f->registry);
-    rs_storage_free(&f->storage);
+    close_registry(f);
     nftw(f->root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     free(f);
     return 0;
@@ -57,8 +65,7 @@ struct fixture *fixture_second(const struct fixture *first)
 
 void fixture_second_free(struct fixture **second)
 {
-    rs_registry_free(&(*second)->registry);
-    rs_storage_free(&(*second)->storage);
+    close_registry(*second);
     free(*second);
     *second = NULL;
 }

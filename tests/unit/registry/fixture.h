@@ -19,6 +19,7 @@
 
 struct fixture {
     char root[64];
+    char state[64];             /* the state directory */
     struct rs_storage *storage; /* faulty, around the local disk */
     struct rs_registry *registry;
     struct rs_err err;
