@@ -145,14 +145,47 @@ static void test_stamp(void **state)
     assert_int_not_equal(stamp(t, "/f"), second);
 }
 
-static void test_stamp_of_the_future_is_none(void **state)
+/* The time of modification says what somebody wanted it to say; a change is noticed all the same. */
+static void test_stamp_with_a_time_of_the_future(void **state)
 {
     struct temp *t = *state;
     temp_put_loose(t, "/f", "one");
     struct timespec times[2] = {{.tv_sec = time(NULL) + 1000}, {.tv_sec = time(NULL) + 1000}};
     assert_int_equal(utimensat(AT_FDCWD, temp_path(t, "/f"), times, 0), 0);
-    temp_sleep_ms(40);
     assert_int_equal(stamp(t, "/f"), 0);
+    temp_sleep_ms(40);
+    uint64_t first = stamp(t, "/f");
+    assert_int_not_equal(first, 0);
+    temp_write(t, "/f", "two");
+    assert_int_equal(utimensat(AT_FDCWD, temp_path(t, "/f"), times, 0), 0);
+    assert_int_equal(stamp(t, "/f"), 0);
+    temp_sleep_ms(40);
+    assert_int_not_equal(stamp(t, "/f"), first);
+}
+
+static void test_stamp_of_a_directory(void **state)
+{
+    struct temp *t = *state;
+    temp_put_loose(t, "/d/a/x", "x");
+    assert_int_equal(stamp(t, "/d"), 0);
+    temp_sleep_ms(40);
+    uint64_t last = stamp(t, "/d");
+    assert_int_not_equal(last, 0);
+    temp_put_loose(t, "/d/a/y", "below a child");
+    assert_int_equal(stamp(t, "/d"), last);
+    const char *const changes[] = {"put", "remove", "replaced by another directory"};
+    for (size_t i = 0; i < RS_COUNT(changes); i++) {
+        if (i == 0)
+            temp_put_loose(t, "/d/b", "x");
+        else
+            assert_int_equal(rs_storage_remove(t->storage, i == 1 ? "/d/b" : "/d", NULL, &t->err), RS_OK);
+        if (i == 2)
+            temp_put_loose(t, "/d/a/x", "x");
+        assert_int_equal(stamp(t, "/d"), 0);
+        temp_sleep_ms(40);
+        assert_int_not_equal(stamp(t, "/d"), last);
+        last = stamp(t, "/d");
+    }
 }
 
 static void test_open_for_sending(void **state)
@@ -254,7 +287,8 @@ int main(void)
         T(test_modes_are_those_of_registry2),
         T(test_put_and_read),
         T(test_stamp),
-        T(test_stamp_of_the_future_is_none),
+        T(test_stamp_with_a_time_of_the_future),
+        T(test_stamp_of_a_directory),
         T(test_open_for_sending),
         T(test_put_that_fails_leaves_nothing),
         T(test_links_of_the_operator_are_followed),
