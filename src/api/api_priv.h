@@ -10,7 +10,8 @@ struct rs_api {
     struct rs_registry *registry;
     struct rs_route *routes; /* their patterns begin with http.prefix */
     size_t route_count;
-    struct rs_header *headers; /* http.headers, several values of one name joined */
+    struct rs_api_cells *cells; /* measure.c's, of each route */
+    struct rs_header *headers;   /* http.headers, several values of one name joined */
     size_t header_count;
     struct rs_arena *arena; /* of what is above */
 };
@@ -78,6 +79,12 @@ void rs_access_combined(struct rs_buf *out, const struct rs_request *req, uint64
 void rs_access_uri(struct rs_buf *out, rs_str target);
 /* A duration as registry:2 writes it: "152µs", "3.204ms", "1.250s". */
 void rs_access_duration(struct rs_buf *out, int64_t us);
+
+/* --- measure.c --- */
+void rs_api_measure_routes(struct rs_api *api); /* once the routes are made */
+void rs_api_measure_begin(const struct rs_api *api, const struct rs_request *req);
+void rs_api_measure_end(const struct rs_api *api, const struct rs_request *req, uint64_t sent, int64_t us,
+                        bool complete);
 
 /* --- content_range.c: Content-Range of an upload's chunk --- */
 struct rs_content_range {

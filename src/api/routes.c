@@ -41,6 +41,7 @@ static void make_routes(struct rs_api *api)
         api->routes[i].pattern = rs_arena_printf(api->arena, "%s%s", api->config->http.prefix, table[i].pattern).ptr;
     }
     api->routes[RS_COUNT(table)] = root;
+    rs_api_measure_routes(api);
 }
 
 static bool has_control(const char *text)
@@ -114,6 +115,24 @@ static void on_reply(struct rs_request *req, void *ctx)
         rs_reply_header(req, api->headers[i].name.ptr, api->headers[i].value);
 }
 
+static rs_rc on_route(struct rs_request *req, void *ctx, struct rs_err *err)
+{
+    const struct rs_api *api = ctx;
+
+    (void)err;
+    rs_api_measure_begin(api, req);
+    return RS_OK;
+}
+
+static void on_done(const struct rs_request *req, void *ctx, uint64_t sent, int64_t us, bool complete)
+{
+    const struct rs_api *api = ctx;
+
+    rs_api_measure_end(api, req, sent, us, complete);
+    if (api->config->log.access != RS_CONFIG_ACCESS_NONE)
+        rs_api_on_done(req, ctx, sent, us, complete);
+}
+
 void rs_api_http(struct rs_api *api, struct rs_http_config *out)
 {
     out->routes = api->routes;
@@ -121,5 +140,6 @@ void rs_api_http(struct rs_api *api, struct rs_http_config *out)
     out->ctx = api;
     out->on_error = rs_api_on_error;
     out->on_reply = on_reply;
-    out->on_done = api->config->log.access == RS_CONFIG_ACCESS_NONE ? NULL : rs_api_on_done;
+    out->on_route = on_route;
+    out->on_done = on_done;
 }

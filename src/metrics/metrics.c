@@ -85,6 +85,9 @@ const struct metric_family metric_families[RS_METRICS] = {
      CELL_##id,                                                                                                        \
      SERIES(a, b, c),                                                                                                  \
      WIDTH_##bounds,                                                                                                   \
+     {RS_VALUE_FIRST_##a, RS_VALUE_FIRST_##b, RS_VALUE_FIRST_##c},                                                     \
+     {VALUES(a), VALUES(b), VALUES(c)},                                                                                \
+     {VALUES(b) * VALUES(c) * WIDTH_##bounds, VALUES(c) * WIDTH_##bounds, WIDTH_##bounds},                             \
      help},
 #include "tbl/metrics.def"
 };
@@ -174,13 +177,13 @@ static struct shard *own_shard(void)
 /* Of the series that these labels name. A value of another label is a programming error. */
 static unsigned first_cell(const struct metric_family *family, const struct rs_metric_labels *labels)
 {
-    unsigned at = 0;
-    for (size_t i = 0; i < RS_COUNT(family->labels) && family->labels[i] != RS_LABEL_NONE; i++) {
-        const struct metric_label *label = &metric_labels[family->labels[i]];
-        RS_ASSERT(labels->values[i] >= label->first && labels->values[i] < label->end);
-        at = at * (label->end - label->first) + (labels->values[i] - label->first);
+    unsigned cell = family->cell;
+    for (size_t i = 0; i < RS_COUNT(family->first); i++) {
+        unsigned value = (unsigned)labels->values[i] - family->first[i];
+        RS_ASSERT(value < family->values[i]);
+        cell += value * family->step[i];
     }
-    return family->cell + at * family->width;
+    return cell;
 }
 
 static void add(unsigned cell, uint64_t n)
@@ -202,17 +205,32 @@ void rs_metrics_sub(enum rs_metric metric, struct rs_metric_labels labels, uint6
     add(first_cell(family, &labels), -n);
 }
 
-void rs_metrics_observe(enum rs_metric metric, struct rs_metric_labels labels, uint64_t value, uint64_t times)
+void rs_metrics_observe_cell(enum rs_metric metric, unsigned cell, uint64_t value, uint64_t times)
 {
-    const struct metric_family *family = &metric_families[metric];
-    RS_ASSERT(family->type == METRIC_HISTOGRAM);
-    const struct metric_bounds *bounds = family->bounds;
-    unsigned cell = first_cell(family, &labels), bucket = 0;
+    const struct metric_bounds *bounds = metric_families[metric].bounds;
+    unsigned bucket = 0;
+    RS_ASSERT(bounds != NULL);
     while (bucket < bounds->count && value > bounds->bounds[bucket].value)
         bucket++;
     add(cell + bucket, times);
     if (value > 0)
         add(cell + bounds->count + 1, value * times);
+}
+
+void rs_metrics_observe(enum rs_metric metric, struct rs_metric_labels labels, uint64_t value, uint64_t times)
+{
+    rs_metrics_observe_cell(metric, first_cell(&metric_families[metric], &labels), value, times);
+}
+
+unsigned rs_metrics_cell(enum rs_metric metric, struct rs_metric_labels labels)
+{
+    return first_cell(&metric_families[metric], &labels);
+}
+
+void rs_metrics_add_cell(unsigned cell, uint64_t n)
+{
+    RS_ASSERT(cell < CELLS);
+    add(cell, n);
 }
 
 void rs_metrics_set(enum rs_metric metric, struct rs_metric_labels labels, uint64_t value)

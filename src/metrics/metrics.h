@@ -56,6 +56,10 @@ void rs_metrics_sub(enum rs_metric metric, struct rs_metric_labels labels, uint6
 /* HISTOGRAM: notes `value` (bytes, microseconds) `times` times. */
 void rs_metrics_observe(enum rs_metric metric, struct rs_metric_labels labels, uint64_t value, uint64_t times);
 void rs_metrics_set(enum rs_metric metric, struct rs_metric_labels labels, uint64_t value); /* GAUGE, TOTAL */
+/* The same where every request counts: the cell is found once. Those of a COUNTER's last label lie side by side. */
+unsigned rs_metrics_cell(enum rs_metric metric, struct rs_metric_labels labels);
+void rs_metrics_add_cell(unsigned cell, uint64_t n); /* COUNTER, LEVEL; -1 takes one away */
+void rs_metrics_observe_cell(enum rs_metric metric, unsigned cell, uint64_t value, uint64_t times);
 /* What it stands at; of a histogram, how many values it has seen. */
 uint64_t rs_metrics_get(enum rs_metric metric, struct rs_metric_labels labels);
 

@@ -29,10 +29,11 @@ struct metric_family {
     const char *name;
     enum rs_label labels[3];
     enum metric_scale scale;
-    const struct metric_bounds *bounds; /* of a histogram */
-    unsigned cell;                      /* the first of its cells */
-    unsigned series;                    /* how many there are */
-    unsigned width;                     /* cells of a series */
+    const struct metric_bounds *bounds;    /* of a histogram */
+    unsigned cell;                         /* the first of its cells */
+    unsigned series;                       /* how many there are */
+    unsigned width;                        /* cells of a series */
+    unsigned first[3], values[3], step[3]; /* of each label: its first value, how many, cells between two */
     const char *help;
 };
 

@@ -9,6 +9,7 @@
 
 #include "base/lock.h"
 #include "base/mem.h"
+#include "metrics/metrics.h"
 
 #define SHARDS 4
 #define BUCKETS 1024 /* a shard */
@@ -27,6 +28,7 @@ struct shard {
     struct rs_mutex lock;
     size_t bytes;
     size_t limit;
+    uint64_t hits, misses;
     struct doc *newest;
     struct doc *oldest;
     struct doc *buckets[BUCKETS];
@@ -157,6 +159,7 @@ const struct rs_manifest_doc *rs_manifest_cache_find(struct rs_manifest_cache *c
     struct shard *s = shard_of(cache, spread);
     rs_mutex_lock(&s->lock);
     struct doc *d = find_locked(s, spread, digest);
+    *(d != NULL ? &s->hits : &s->misses) += 1;
     rs_mutex_unlock(&s->lock);
     return d != NULL ? &d->doc : NULL;
 }
@@ -218,4 +221,23 @@ size_t rs_manifest_cache_bytes(struct rs_manifest_cache *cache)
         rs_mutex_unlock(&cache->shards[i].lock);
     }
     return bytes;
+}
+
+void rs_manifest_cache_measure(struct rs_manifest_cache *cache)
+{
+    uint64_t hits = 0, misses = 0, limit = 0;
+    for (size_t i = 0; i < SHARDS; i++) {
+        rs_mutex_lock(&cache->shards[i].lock);
+        hits += cache->shards[i].hits;
+        misses += cache->shards[i].misses;
+        limit += cache->shards[i].limit;
+        rs_mutex_unlock(&cache->shards[i].lock);
+    }
+    rs_metrics_set(RS_METRIC_CACHE_HITS, RS_NO_LABELS, hits);
+    rs_metrics_set(RS_METRIC_CACHE_MISSES, RS_NO_LABELS, misses);
+    rs_metrics_set(RS_METRIC_CACHE_TOTAL, RS_LABELS(RS_VALUE_CACHE_HIT), hits);
+    rs_metrics_set(RS_METRIC_CACHE_TOTAL, RS_LABELS(RS_VALUE_CACHE_MISS), misses);
+    rs_metrics_set(RS_METRIC_CACHE_TOTAL, RS_LABELS(RS_VALUE_CACHE_REQUEST), hits + misses);
+    rs_metrics_set(RS_METRIC_CACHE_BYTES, RS_NO_LABELS, rs_manifest_cache_bytes(cache));
+    rs_metrics_set(RS_METRIC_CACHE_MAX_BYTES, RS_NO_LABELS, limit);
 }

@@ -22,3 +22,5 @@ const struct rs_manifest_doc *rs_manifest_cache_find(struct rs_manifest_cache *c
 const struct rs_manifest_doc *rs_manifest_cache_add(struct rs_manifest_cache *cache, const struct rs_digest *digest,
                                                     rs_str bytes, rs_str media_type);
 size_t rs_manifest_cache_bytes(struct rs_manifest_cache *cache); /* held now */
+/* Sets the cache's metrics. */
+void rs_manifest_cache_measure(struct rs_manifest_cache *cache);

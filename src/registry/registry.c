@@ -1,7 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
+#include "metrics/metrics.h"
 #include "registry/paths.h"
 #include "registry/registry_priv.h"
+
+/* A collector of metrics. */
+static void measure(void *ctx)
+{
+    struct rs_registry *registry = ctx;
+    rs_manifest_cache_measure(registry->manifests);
+    rs_metrics_set(RS_METRIC_STORAGE_FLUSHES, RS_NO_LABELS, rs_storage_flushes(registry->storage));
+}
 
 rs_rc rs_registry_new(const struct rs_registry_config *config, struct rs_storage *storage, struct rs_registry **out,
                       struct rs_err *err)
@@ -14,6 +23,7 @@ rs_rc rs_registry_new(const struct rs_registry_config *config, struct rs_storage
     registry->manifests = rs_manifest_cache_new(config->manifest_cache_bytes);
     registry->tags = rs_tag_cache_new();
     registry->children = rs_children_cache_new(config->state_dir);
+    rs_metrics_collect(measure, registry);
     *out = registry;
     return RS_OK;
 }
@@ -22,6 +32,7 @@ void rs_registry_free(struct rs_registry **registry)
 {
     if (*registry == NULL)
         return;
+    rs_metrics_forget(*registry);
     rs_manifest_cache_free(&(*registry)->manifests);
     rs_tag_cache_free(&(*registry)->tags);
     rs_children_cache_free(&(*registry)->children);

@@ -13,6 +13,7 @@
 #include "registry/upload.h"
 
 #include "base/mem.h"
+#include "metrics/metrics.h"
 #include "oci/reference.h"
 #include "registry/hash_thread.h"
 #include "registry/link.h"
@@ -77,6 +78,7 @@ rs_rc rs_upload_begin(struct rs_registry *registry, rs_str repository, char out_
         return rc;
     }
     memcpy(out_uuid, uuid, sizeof uuid);
+    rs_metrics_add(RS_METRIC_UPLOADS_STARTED, RS_NO_LABELS, 1);
     return RS_OK;
 }
 
@@ -102,6 +104,7 @@ static void upload_free(struct rs_upload *u)
 {
     rs_hash_thread_stop(&u->hash_thread);
     rs_storage_append_close(&u->file);
+    rs_metrics_sub(RS_METRIC_UPLOADS_WRITING, RS_NO_LABELS, 1);
     free(u);
 }
 
@@ -114,6 +117,7 @@ static void auto_free(struct rs_upload **u)
 static struct rs_upload *upload_new(struct rs_registry *registry, rs_str repository, rs_str uuid)
 {
     struct rs_upload *u = rs_calloc(1, sizeof *u);
+    rs_metrics_add(RS_METRIC_UPLOADS_WRITING, RS_NO_LABELS, 1);
     u->storage = registry->storage;
     u->repository_len = repository.len;
     RS_ASSERT(rs_str_copy_z(repository, u->repository, sizeof u->repository));
@@ -199,6 +203,7 @@ rs_rc rs_upload_write(struct rs_upload *upload, const void *data, size_t len, st
     upload->broken = rc != RS_OK;
     RS_TRY(rc);
     upload->offset += len;
+    rs_metrics_add(RS_METRIC_UPLOADS_BYTES, RS_NO_LABELS, len);
     if (upload->offset - upload->hash.saved >= SAVE_EVERY)
         save_hash(upload);
     return RS_OK;
@@ -248,6 +253,7 @@ rs_rc rs_upload_commit(struct rs_upload **upload, const struct rs_digest *digest
     rs_rc rc = verify(u, digest, err);
     if (rc == RS_OK)
         rc = store(u, digest, err);
+    rs_metrics_add(rc == RS_OK ? RS_METRIC_UPLOADS_FINISHED : RS_METRIC_UPLOADS_FAILED, RS_NO_LABELS, 1);
     if (rc != RS_OK && rc != RS_E_DIGEST_INVALID && u->file != NULL) {
         rs_upload_suspend(upload);
         return rc;
@@ -261,5 +267,7 @@ rs_rc rs_upload_cancel(struct rs_registry *registry, rs_str repository, rs_str u
 {
     struct rs_path path;
     RS_TRY(check_started(registry->storage, repository, uuid, err));
-    return rs_storage_remove(registry->storage, rs_path_upload(&path, repository, uuid), NULL, err);
+    RS_TRY(rs_storage_remove(registry->storage, rs_path_upload(&path, repository, uuid), NULL, err));
+    rs_metrics_add(RS_METRIC_UPLOADS_CANCELLED, RS_NO_LABELS, 1);
+    return RS_OK;
 }

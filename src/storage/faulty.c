@@ -10,6 +10,7 @@
 #include "base/io.h"
 #include "base/lock.h"
 #include "base/mem.h"
+#include "storage/count.h"
 #include "storage/storage_priv.h"
 
 #define RULES_MAX 32
@@ -375,6 +376,8 @@ void rs_storage_faulty_new(struct rs_storage *inner, struct rs_storage **out)
     struct faulty *faulty = rs_calloc(1, sizeof(*faulty));
     faulty->storage.ops = &faulty_ops;
     faulty->inner = inner;
+    inner->uncounted = true; /* what fails here never comes there */
+    storage_count_as(&faulty->storage, inner->ops->name);
     rs_mutex_init(&faulty->mutex, RS_LOCK_FAULTY);
     *out = &faulty->storage;
 }

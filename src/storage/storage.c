@@ -2,6 +2,7 @@
 #include "storage/storage.h"
 
 #include "base/mem.h"
+#include "storage/count.h"
 #include "storage/storage_priv.h"
 
 /* --- paths --- */
@@ -106,40 +107,46 @@ uint64_t rs_storage_flushes(const struct rs_storage *storage)
 rs_rc rs_storage_stat(struct rs_storage *storage, const char *path, struct rs_storage_stat *out, struct rs_err *err)
 {
     RS_TRY(check_path(path, err));
-    return storage->ops->stat(storage, path, out, err);
+    struct storage_count count = storage_count_begin(storage, RS_VALUE_OPERATION_STAT);
+    return storage_count_end(&count, storage->ops->stat(storage, path, out, err));
 }
 
 rs_rc rs_storage_read(struct rs_storage *storage, const char *path, struct rs_buf *out, struct rs_err *err)
 {
     RS_TRY(check_object(path, err));
-    return storage->ops->read(storage, path, out, err);
+    struct storage_count count = storage_count_begin(storage, RS_VALUE_OPERATION_READ);
+    return storage_count_end(&count, storage->ops->read(storage, path, out, err));
 }
 
 rs_rc rs_storage_open(struct rs_storage *storage, const char *path, struct rs_source *out,
                       struct rs_storage_stat *out_stat, struct rs_err *err)
 {
     RS_TRY(check_object(path, err));
-    return storage->ops->open(storage, path, out, out_stat, err);
+    struct storage_count count = storage_count_begin(storage, RS_VALUE_OPERATION_OPEN);
+    return storage_count_end(&count, storage->ops->open(storage, path, out, out_stat, err));
 }
 
 rs_rc rs_storage_put(struct rs_storage *storage, const char *path, rs_str bytes, struct rs_storage_batch *batch,
                      struct rs_err *err)
 {
     RS_TRY(check_object(path, err));
-    return storage->ops->put(storage, path, bytes, batch, err);
+    struct storage_count count = storage_count_begin(storage, RS_VALUE_OPERATION_PUT);
+    return storage_count_end(&count, storage->ops->put(storage, path, bytes, batch, err));
 }
 
 rs_rc rs_storage_replace(struct rs_storage *storage, const char *path, rs_str bytes, rs_storage_accept *accept,
                          void *ctx, struct rs_storage_batch *batch, struct rs_err *err)
 {
     RS_TRY(check_object(path, err));
-    return storage->ops->replace(storage, path, bytes, accept, ctx, batch, err);
+    struct storage_count count = storage_count_begin(storage, RS_VALUE_OPERATION_REPLACE);
+    return storage_count_end(&count, storage->ops->replace(storage, path, bytes, accept, ctx, batch, err));
 }
 
 rs_rc rs_storage_keep(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err)
 {
     RS_TRY(check_object(path, err));
-    return storage->ops->keep(storage, path, batch, err);
+    struct storage_count count = storage_count_begin(storage, RS_VALUE_OPERATION_KEEP);
+    return storage_count_end(&count, storage->ops->keep(storage, path, batch, err));
 }
 
 void rs_storage_near(struct rs_storage *storage, const char *path)
@@ -151,26 +158,30 @@ void rs_storage_near(struct rs_storage *storage, const char *path)
 rs_rc rs_storage_mkdir(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err)
 {
     RS_TRY(check_object(path, err));
-    return storage->ops->mkdir(storage, path, batch, err);
+    struct storage_count count = storage_count_begin(storage, RS_VALUE_OPERATION_MKDIR);
+    return storage_count_end(&count, storage->ops->mkdir(storage, path, batch, err));
 }
 
 rs_rc rs_storage_remove(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch,
                         struct rs_err *err)
 {
     RS_TRY(check_object(path, err));
-    return storage->ops->remove(storage, path, batch, err);
+    struct storage_count count = storage_count_begin(storage, RS_VALUE_OPERATION_REMOVE);
+    return storage_count_end(&count, storage->ops->remove(storage, path, batch, err));
 }
 
 rs_rc rs_storage_scan(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx,
                       struct rs_err *err)
 {
     RS_TRY(check_path(path, err));
-    return storage->ops->scan(storage, path, visit, ctx, err);
+    struct storage_count count = storage_count_begin(storage, RS_VALUE_OPERATION_LIST);
+    return storage_count_end(&count, storage->ops->scan(storage, path, visit, ctx, err));
 }
 
 rs_rc rs_storage_sync(struct rs_storage *storage, struct rs_storage_batch *batch, struct rs_err *err)
 {
-    RS_TRY(storage->ops->sync(storage, batch, err));
+    struct storage_count count = storage_count_begin(storage, RS_VALUE_OPERATION_SYNC);
+    RS_TRY(storage_count_end(&count, storage->ops->sync(storage, batch, err)));
     rs_storage_batch_release(batch);
     return RS_OK;
 }
@@ -180,25 +191,29 @@ rs_rc rs_storage_sync(struct rs_storage *storage, struct rs_storage_batch *batch
 rs_rc rs_storage_append_create(struct rs_storage *storage, const char *path, struct rs_err *err)
 {
     RS_TRY(check_object(path, err));
-    return storage->ops->append_create(storage, path, err);
+    struct storage_count count = storage_count_begin(storage, RS_VALUE_OPERATION_APPEND_CREATE);
+    return storage_count_end(&count, storage->ops->append_create(storage, path, err));
 }
 
 rs_rc rs_storage_append_open(struct rs_storage *storage, const char *path, struct rs_storage_file **out,
                              uint64_t *out_size, struct rs_err *err)
 {
     RS_TRY(check_object(path, err));
-    return storage->ops->append_open(storage, path, out, out_size, err);
+    struct storage_count count = storage_count_begin(storage, RS_VALUE_OPERATION_APPEND_OPEN);
+    return storage_count_end(&count, storage->ops->append_open(storage, path, out, out_size, err));
 }
 
 rs_rc rs_storage_append(struct rs_storage_file *file, const void *data, size_t len, struct rs_err *err)
 {
-    return file->storage->ops->append(file, data, len, err);
+    struct storage_count count = storage_count_begin(file->storage, RS_VALUE_OPERATION_APPEND);
+    return storage_count_end(&count, file->storage->ops->append(file, data, len, err));
 }
 
 rs_rc rs_storage_append_read(struct rs_storage_file *file, uint64_t offset, void *buf, size_t cap, size_t *out_n,
                              struct rs_err *err)
 {
-    return file->storage->ops->append_read(file, offset, buf, cap, out_n, err);
+    struct storage_count count = storage_count_begin(file->storage, RS_VALUE_OPERATION_APPEND_READ);
+    return storage_count_end(&count, file->storage->ops->append_read(file, offset, buf, cap, out_n, err));
 }
 
 bool rs_storage_append_trusted(const struct rs_storage_file *file)
@@ -217,7 +232,9 @@ rs_rc rs_storage_publish(struct rs_storage_file **file, const char *path, struct
                          struct rs_err *err)
 {
     RS_TRY(check_object(path, err));
-    RS_TRY((*file)->storage->ops->publish(*file, path, batch, err));
+    struct rs_storage *storage = (*file)->storage;
+    struct storage_count count = storage_count_begin(storage, RS_VALUE_OPERATION_PUBLISH);
+    RS_TRY(storage_count_end(&count, storage->ops->publish(*file, path, batch, err)));
     rs_storage_append_close(file);
     return RS_OK;
 }

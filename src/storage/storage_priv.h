@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "storage/storage.h"
 
 /* Longest path, so that a driver may add a suffix and stay below PATH_MAX. */
@@ -47,6 +49,9 @@ struct rs_storage_ops {
 
 struct rs_storage {
     const struct rs_storage_ops *ops;
+    atomic_uint driver; /* count.c's: the value of its metrics' label, */
+    atomic_uint cell;   /* and the cell of its first operation */
+    bool uncounted;     /* another storage passes its calls on to this one, and is counted instead */
 };
 
 struct rs_storage_file {

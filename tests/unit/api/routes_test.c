@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api_test.h"
+#include "metrics/metrics.h"
 
 static struct rs_api *make(const char *prefix, const struct rs_config_header *headers, size_t count)
 {
@@ -123,11 +124,56 @@ static void test_headers_that_would_split_a_reply(void **state)
     assert_int_equal(rs_api_new(&config, &api, &err), RS_E_CONFIG);
 }
 
+/* Its metrics would else be lost among the others. */
+static void test_every_route_has_a_name_that_metrics_know(void **state)
+{
+    struct rs_api *api = make("/p", NULL, 0);
+    (void)state;
+
+    for (size_t i = 0; i < api->route_count; i++) {
+        assert_non_null(api->routes[i].name);
+        assert_int_not_equal(rs_metrics_value(RS_LABEL_ROUTE, rs_str_c(api->routes[i].name)), RS_VALUE_ROUTE_OTHER);
+    }
+    rs_api_free(&api);
+}
+
+static void test_requests_are_counted_by_route_method_and_status(void **state)
+{
+    const struct rs_metric_labels found = RS_LABELS(RS_VALUE_ROUTE_BASE, RS_VALUE_METHOD_GET, RS_VALUE_CODE_200);
+    const struct rs_metric_labels none = RS_LABELS(RS_VALUE_ROUTE_OTHER, RS_VALUE_METHOD_GET, RS_VALUE_CODE_404);
+    struct rs_api *api = make("", NULL, 0);
+    struct rs_http_config http = {0};
+    struct rs_request req;
+    (void)state;
+
+    api->config = &(const struct rs_config){.log = {.access = RS_CONFIG_ACCESS_NONE}};
+    rs_api_http(api, &http);
+    request_init(&req, RS_METHOD_GET, "GET", "/v2/");
+    req.route = &api->routes[0];
+    req.received = 2000;
+    assert_int_equal(http.on_route(&req, api, NULL), RS_OK);
+    assert_int_equal(rs_metrics_get(RS_METRIC_HTTP_IN_FLIGHT, RS_LABELS(RS_VALUE_ROUTE_BASE)), 1);
+    http.on_done(&req, api, 2, 1234, true);
+    assert_int_equal(rs_metrics_get(RS_METRIC_HTTP_IN_FLIGHT, RS_LABELS(RS_VALUE_ROUTE_BASE)), 0);
+    assert_int_equal(rs_metrics_get(RS_METRIC_HTTP_REQUESTS, found), 1);
+    assert_int_equal(rs_metrics_get(RS_METRIC_HTTP_SECONDS, RS_LABELS(RS_VALUE_ROUTE_BASE, RS_VALUE_METHOD_GET)), 1);
+    req.route = NULL; /* as when nothing fits: it never began */
+    req.reply.status = 404;
+    http.on_done(&req, api, 0, 1, false);
+    assert_int_equal(rs_metrics_get(RS_METRIC_HTTP_REQUESTS, none), 1);
+    assert_int_equal(rs_metrics_get(RS_METRIC_HTTP_IN_FLIGHT, RS_LABELS(RS_VALUE_ROUTE_OTHER)), 0);
+    assert_int_equal(rs_metrics_get(RS_METRIC_HTTP_INTERRUPTED, RS_NO_LABELS), 1);
+    request_release(&req);
+    rs_api_free(&api);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_prefix),
+        cmocka_unit_test(test_every_route_has_a_name_that_metrics_know),
+        cmocka_unit_test(test_requests_are_counted_by_route_method_and_status),
         cmocka_unit_test(test_configured_headers),
         cmocka_unit_test(test_headers_that_would_split_a_reply),
     };

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "metrics/metrics.h"
 #include "storage/faulty.h"
 #include "temp.h"
 
@@ -262,6 +263,34 @@ static void test_plans_that_are_refused(void **state)
     assert_int_equal(put(t), RS_OK);
 }
 
+#define PUT RS_LABELS(RS_VALUE_DRIVER_FILESYSTEM, RS_VALUE_OPERATION_PUT)
+#define STAT RS_LABELS(RS_VALUE_DRIVER_FILESYSTEM, RS_VALUE_OPERATION_STAT)
+
+/* Under the name of the storage behind it, and once. */
+static void test_calls_and_failures_are_counted(void **state)
+{
+    struct temp *t = *state;
+    struct rs_storage_stat st;
+    uint64_t puts = rs_metrics_get(RS_METRIC_STORAGE_OPERATIONS, PUT);
+    uint64_t timed = rs_metrics_get(RS_METRIC_STORAGE_SECONDS, PUT);
+    uint64_t stats = rs_metrics_get(RS_METRIC_STORAGE_OPERATIONS, STAT);
+    uint64_t put_errors = rs_metrics_get(RS_METRIC_STORAGE_ERRORS, PUT);
+    uint64_t stat_errors = rs_metrics_get(RS_METRIC_STORAGE_ERRORS, STAT);
+    plan(t, "put:nth=2:error=STORAGE_FULL");
+    assert_int_equal(rs_storage_put(t->storage, "/a", RS_STR("1"), NULL, &t->err), RS_OK);
+    assert_int_equal(rs_storage_put(t->storage, "/b", RS_STR("1"), NULL, &t->err), RS_E_STORAGE_FULL);
+    for (int i = 0; i < 200; i++)
+        assert_int_equal(rs_storage_stat(t->storage, "/none", &st, NULL), RS_E_NOT_FOUND);
+    assert_int_equal(rs_metrics_get(RS_METRIC_STORAGE_OPERATIONS, PUT), puts + 2);
+    assert_int_equal(rs_metrics_get(RS_METRIC_STORAGE_SECONDS, PUT), timed + 2);
+    assert_int_equal(rs_metrics_get(RS_METRIC_STORAGE_ERRORS, PUT), put_errors + 1);
+    assert_int_equal(rs_metrics_get(RS_METRIC_STORAGE_ERRORS, STAT), stat_errors);
+    assert_int_equal(rs_metrics_get(RS_METRIC_STORAGE_OPERATIONS, STAT), stats + 200);
+    /* A sample stands for those before it: at most one sample's worth is not there yet. */
+    uint64_t sampled = rs_metrics_get(RS_METRIC_STORAGE_SECONDS, STAT);
+    assert_true(sampled <= stats + 200 && sampled + 64 > stats + 200);
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, temp_teardown)
 
 int main(void)
@@ -278,6 +307,7 @@ int main(void)
         T(test_a_delay),
         T(test_a_kill),
         T(test_several_rules),
+        T(test_calls_and_failures_are_counted),
         T(test_plans_that_are_refused),
     };
     return cmocka_run_group_tests_name("storage/faulty", tests, NULL, NULL);
