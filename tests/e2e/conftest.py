@@ -157,6 +157,14 @@ def podman(session_work):
 
 
 @pytest.fixture
+def containerd(work):
+    (work / "containerd").mkdir()
+    engine = engines.Containerd(work / "containerd").start()
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture
 def skopeo(work):
     return engines.Skopeo(work)
 

@@ -73,13 +73,19 @@ class Docker:
 class Podman:
     def __init__(self, work):
         self.work = pathlib.Path(work)
-        self.env = proc.environment(self.work, XDG_RUNTIME_DIR=self.work)
+        self.registries = self.work / "registries.conf"
+        self.registries.write_text("")
+        self.env = proc.environment(self.work, XDG_RUNTIME_DIR=self.work, CONTAINERS_REGISTRIES_CONF=self.registries)
         self.store = ("--root", self.work / "root", "--runroot", self.work / "runroot", "--storage-driver", "overlay")
         self.options = (*self.store, "--tmpdir", self.work / "tmp", "--cgroup-manager=cgroupfs",
                         "--events-backend=file", "--runtime", "runc", "--log-level", "error")
 
     def run(self, *argv):
         return proc.run("podman", *self.options, *argv, env=self.env)
+
+    def allow_http(self, host):
+        """For the commands that do not look at their --tls-verify."""
+        self.registries.write_text(f'[[registry]]\nlocation = "{host}"\ninsecure = true\n')
 
     def buildah(self, *argv):
         """buildah works on podman's own storage."""
@@ -104,6 +110,43 @@ class Podman:
         assert self.run("image", "ls", "-aq").strip() == ""
 
 
+class Containerd:
+    """containerd with its ctr, which pulls and pushes as Kubernetes' nodes do. Nothing is run in it."""
+
+    def __init__(self, work):
+        self.work = pathlib.Path(work)
+        self.socket = self.work / "containerd.sock"
+        self.env = proc.environment(self.work)
+        self.daemon = None
+
+    def start(self):
+        config = self.work / "containerd.toml"
+        config.write_text('version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n')
+        argv = ["containerd", "--config", config, "--root", self.work / "root", "--state", self.work / "state",
+                "--address", self.socket]
+        self.daemon = proc.Daemon(argv, self.work / "containerd.log", self.env)
+        ready = lambda: self.socket.exists() and self.try_ctr("version").returncode == 0
+        proc.wait_until("containerd answers", ready, self.daemon)
+        return self
+
+    def stop(self):
+        self.daemon.stop()
+
+    def ctr(self, *argv):
+        return proc.run("ctr", "--address", self.socket, *argv, env=self.env)
+
+    def try_ctr(self, *argv):
+        return proc.run("ctr", "--address", self.socket, *argv, env=self.env, check=False)
+
+    def digests(self):
+        """What its content store holds."""
+        return set(self.ctr("content", "ls", "-q").split())
+
+    def forget(self, image):
+        self.ctr("images", "rm", "--sync", image)
+        proc.wait_until("its content is collected", lambda: not self.digests(), self.daemon)
+
+
 class Skopeo:
     def __init__(self, work):
         self.env = proc.environment(work)
@@ -113,6 +156,19 @@ class Skopeo:
 
     def copy(self, source, target, *options):
         self.run("copy", "--quiet", "--src-tls-verify=false", "--dest-tls-verify=false", *options, source, target)
+
+    def sync(self, source_kind, source, target_kind, target, *options):
+        self.run("sync", "--src-tls-verify=false", "--dest-tls-verify=false", "--src", source_kind,
+                 "--dest", target_kind, *options, source, target)
+
+    def inspect(self, image, *options):
+        return self.run("inspect", INSECURE, *options, f"docker://{image}")
+
+    def list_tags(self, image):
+        return json.loads(self.run("list-tags", INSECURE, f"docker://{image}"))["Tags"]
+
+    def delete(self, image):
+        self.run("delete", INSECURE, f"docker://{image}")
 
     def digest(self, image):
         return json.loads(self.run("inspect", "--no-tags", INSECURE, f"docker://{image}"))["Digest"]
