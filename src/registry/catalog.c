@@ -4,9 +4,19 @@
  * registry:2's order (component by component). A directory counts as a repository if it has `_manifests`, as for
  * registry:3; 2.8 asks for `_layers` instead, which would also list repositories to which only blobs were pushed. A
  * manifest's push makes both.
+ *
+ * Each level is a reading of children (children.h). What was found out about a child is noted there: whether it is a
+ * repository, and whether anything below it may be one. Both follow from the names in the child's own directory, so the
+ * note holds that directory's stamp and is believed as long as it stays the same. A walk thus costs one look at each
+ * directory that it passes, however many there are beside.
  */
 #include "registry/paths.h"
 #include "registry/registry_priv.h"
+
+/* What is known of a directory; the lowest bits of a note. */
+#define IS_REPOSITORY 1u
+#define HAS_CHILDREN 2u
+#define FACTS 3u
 
 struct walk {
     struct rs_registry *registry;
@@ -17,6 +27,7 @@ struct walk {
     bool stopped; /* by the visitor, or by rc */
     size_t len;
     char name[RS_NAME_MAX + 1]; /* where we are */
+    struct rs_path path;        /* of what is being looked at; here, since the walk may go 128 levels deep */
 };
 
 static void walk_children(struct walk *w, rs_str after);
@@ -47,37 +58,84 @@ static bool enter(struct walk *w, rs_str child)
     return true;
 }
 
-static void show_if_repository(struct walk *w)
+/* --- facts --- */
+
+/* Stops at the first that may be a repository, or lead to one. */
+static bool look_for_child(void *ctx, rs_str name, bool is_directory)
 {
-    struct rs_path path;
-    struct rs_storage_stat st;
-    rs_rc rc = rs_storage_stat(w->registry->storage, rs_path_manifests(&path, here(w)), &st, w->err);
-    if (rc == RS_OK && st.is_directory)
-        w->stopped = !w->visit(w->ctx, here(w));
-    else if (rc != RS_OK && rc != RS_E_NOT_FOUND)
-        fail(w, rc);
+    bool *found = ctx;
+    *found = is_directory && rs_name_check(name, NULL) == RS_OK;
+    return !*found;
 }
 
-static bool visit_child(void *ctx, rs_str child, bool is_directory)
+static uint64_t find_out(struct walk *w)
 {
-    struct walk *w = ctx;
-    size_t len = w->len;
-    if (!is_directory || !enter(w, child))
-        return true;
-    show_if_repository(w);
-    if (!w->stopped)
+    struct rs_storage *storage = w->registry->storage;
+    struct rs_storage_stat st;
+    bool child = false;
+    rs_rc rc = rs_storage_stat(storage, rs_path_manifests(&w->path, here(w)), &st, w->err);
+    bool repository = rc == RS_OK && st.is_directory;
+    if (rc == RS_OK || rc == RS_E_NOT_FOUND)
+        rc = rs_storage_scan(storage, rs_path_repository(&w->path, here(w)), look_for_child, &child, w->err);
+    if (rc != RS_OK && rc != RS_E_NOT_FOUND)
+        fail(w, rc);
+    return (repository ? IS_REPOSITORY : 0) | (child ? HAS_CHILDREN : 0);
+}
+
+/* The stamp's bits are mixed, since two of them must make room: other stamps give other notes. */
+static uint64_t note_of(uint64_t stamp)
+{
+    stamp *= UINT64_C(0x9e3779b97f4a7c15);
+    return (stamp ^ stamp >> 32) & ~(uint64_t)FACTS;
+}
+
+/* Of the directory where we are, child i of c. Its stamp is taken before anything is found out: if it changes
+ * meanwhile, the note will not be believed. */
+static uint64_t facts_of(struct walk *w, struct rs_children *c, size_t i)
+{
+    struct rs_storage_stat st;
+    rs_rc rc = rs_storage_stat(w->registry->storage, rs_path_repository(&w->path, here(w)), &st, w->err);
+    if (rc != RS_OK) {
+        if (rc != RS_E_NOT_FOUND)
+            fail(w, rc);
+        return 0;
+    }
+    uint64_t note = rs_children_note(c, i);
+    if (st.stamp != 0 && note != 0 && (note & ~(uint64_t)FACTS) == note_of(st.stamp))
+        return note & FACTS;
+    uint64_t facts = find_out(w);
+    if (st.stamp != 0 && !w->stopped)
+        rs_children_set_note(c, i, note_of(st.stamp) | facts);
+    return facts;
+}
+
+/* --- the walk --- */
+
+static void visit_child(struct walk *w, struct rs_children *c, size_t i)
+{
+    uint64_t facts = facts_of(w, c, i);
+    if (!w->stopped && (facts & IS_REPOSITORY) != 0)
+        w->stopped = !w->visit(w->ctx, here(w));
+    if (!w->stopped && (facts & HAS_CHILDREN) != 0)
         walk_children(w, (rs_str){NULL, 0});
-    w->len = len;
-    return !w->stopped;
 }
 
 /* All below the place where we are that follows `after`. */
 static void walk_children(struct walk *w, rs_str after)
 {
-    struct rs_path path;
-    rs_rc rc = rs_storage_list(w->registry->storage, rs_path_repository(&path, here(w)), after, visit_child, w, w->err);
-    if (rc != RS_OK && rc != RS_E_NOT_FOUND)
-        fail(w, rc);
+    RS_AUTO(rs_children_unref) struct rs_children *c = NULL;
+    rs_rc rc = rs_children_open(w->registry, rs_path_repository(&w->path, here(w)), &c, w->err);
+    if (rc != RS_OK) {
+        if (rc != RS_E_NOT_FOUND)
+            fail(w, rc);
+        return;
+    }
+    size_t len = w->len;
+    for (size_t i = rs_children_after(c, after); !w->stopped && i < rs_children_count(c); i++) {
+        if (rs_children_is_directory(c, i) && enter(w, rs_children_name(c, i)))
+            visit_child(w, c, i);
+        w->len = len;
+    }
 }
 
 /* What stands before `last` is skipped a subtree at a time: first what lies below last's first component (which itself

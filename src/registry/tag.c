@@ -156,40 +156,43 @@ rs_rc rs_tag_move(struct rs_registry *registry, rs_str repository, rs_str tag, c
     return guard != NULL ? rs_link_ensure(storage, index.z, digest, batch, NULL, err) : RS_OK;
 }
 
-struct tags_ctx {
-    struct rs_registry *registry;
-    rs_str repository;
-    rs_registry_visit *visit;
-    void *ctx;
-};
-
-/* A directory without current/link is a tag that is being made, or that a crash left. */
-static bool visit_tag(void *ctx, rs_str name, bool is_directory)
+/* RS_E_NAME_UNKNOWN, unless the repository has manifests, of which none was ever tagged. */
+static rs_rc repository_known(struct rs_registry *registry, rs_str repository, struct rs_err *err)
 {
-    const struct tags_ctx *c = ctx;
     struct rs_path path;
     struct rs_storage_stat st;
-    if (!is_directory || rs_tag_check(name, NULL) != RS_OK)
-        return true;
-    rs_path_tag_current(&path, c->repository, name);
-    if (rs_storage_stat(c->registry->storage, path.z, &st, NULL) != RS_OK)
-        return true;
-    return c->visit(c->ctx, name);
+    rs_rc rc = rs_storage_stat(registry->storage, rs_path_manifests(&path, repository), &st, err);
+    if (rc == RS_E_NOT_FOUND)
+        return rs_err_set(err, RS_E_NAME_UNKNOWN, "there is no repository " RS_STR_FMT, RS_STR_ARG(repository));
+    return rc;
+}
+
+/* A directory without current/link is a tag that is being made, or that a crash left. */
+static rs_rc is_tag(struct rs_registry *registry, rs_str repository, rs_str name, bool *out, struct rs_err *err)
+{
+    struct rs_path path;
+    struct rs_storage_stat st;
+    rs_path_tag_current(&path, repository, name);
+    rs_rc rc = rs_storage_stat(registry->storage, path.z, &st, err);
+    *out = rc == RS_OK;
+    return rc == RS_E_NOT_FOUND ? RS_OK : rc;
 }
 
 rs_rc rs_tags_list(struct rs_registry *registry, rs_str repository, rs_str last, rs_registry_visit *visit, void *ctx,
                    struct rs_err *err)
 {
-    struct tags_ctx c = {registry, repository, visit, ctx};
     struct rs_path path;
-    struct rs_storage_stat st;
-    rs_path_tags(&path, repository);
-    rs_rc rc = rs_storage_list(registry->storage, path.z, last, visit_tag, &c, err);
-    if (rc != RS_E_NOT_FOUND)
-        return rc;
-    /* Manifests, but no tag was ever set. */
-    rc = rs_storage_stat(registry->storage, rs_path_manifests(&path, repository), &st, err);
-    if (rc == RS_E_NOT_FOUND)
-        return rs_err_set(err, RS_E_NAME_UNKNOWN, "there is no repository " RS_STR_FMT, RS_STR_ARG(repository));
-    return rc;
+    RS_AUTO(rs_children_unref) struct rs_children *c = NULL;
+    rs_rc rc = rs_children_open(registry, rs_path_tags(&path, repository), &c, err);
+    if (rc != RS_OK)
+        return rc == RS_E_NOT_FOUND ? repository_known(registry, repository, err) : rc;
+    bool go_on = true, there;
+    for (size_t i = rs_children_after(c, last); go_on && i < rs_children_count(c); i++) {
+        rs_str name = rs_children_name(c, i);
+        if (!rs_children_is_directory(c, i) || rs_tag_check(name, NULL) != RS_OK)
+            continue;
+        RS_TRY(is_tag(registry, repository, name, &there, err));
+        go_on = !there || visit(ctx, name);
+    }
+    return RS_OK;
 }

@@ -41,7 +41,7 @@ static struct newest find_newest(struct rs_upload_hash *h, enum rs_hash_alg alg,
     struct rs_path path;
     struct newest n = {.limit = limit};
     rs_path_hashstates(&path, h->repository, h->uuid, alg);
-    rs_rc rc = rs_storage_list(h->storage, path.z, (rs_str){NULL, 0}, visit_state, &n, NULL);
+    rs_rc rc = rs_storage_scan(h->storage, path.z, visit_state, &n, NULL);
     if (rc != RS_OK)
         return (struct newest){.limit = limit, .beyond = rc != RS_E_NOT_FOUND}; /* who knows */
     return n;
