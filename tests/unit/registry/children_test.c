@@ -466,7 +466,13 @@ static void a_crowd_shares_a_reading(void **state)
     assert_in_range(readings(f), 1, 2);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+/* In memory: many directories are made. */
+static int setup(void **state)
+{
+    return fixture_setup_below(state, "/dev/shm");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 
 int main(void)
 {

@@ -22,10 +22,10 @@ static void open_registry(struct fixture *f)
     assert_ok(f, rs_registry_new(&config, f->storage, &f->registry, &f->err));
 }
 
-int fixture_setup(void **state)
+int fixture_setup_below(void **state, const char *directory)
 {
     struct fixture *f = rs_calloc(1, sizeof *f);
-    snprintf(f->root, sizeof f->root, "/tmp/roadstead-registry-XXXXXX");
+    snprintf(f->root, sizeof f->root, "%s/roadstead-registry-XXXXXX", directory);
     if (mkdtemp(f->root) == NULL)
         return -1;
     open_registry(f);
@@ -37,6 +37,11 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 {
     (void)st, (void)type, (void)ftw;
     return remove(path);
+}
+
+int fixture_setup(void **state)
+{
+    return fixture_setup_below(state, "/tmp");
 }
 
 static void close_registry(struct fixture *f)

@@ -27,6 +27,7 @@ struct fixture {
 
 /* For cmocka_unit_test_setup_teardown: *state is a struct fixture. */
 int fixture_setup(void **state);
+int fixture_setup_below(void **state, const char *directory); /* below another directory than /tmp */
 int fixture_teardown(void **state);
 /* A second process on the same directory, as far as the registry can tell. */
 struct fixture *fixture_second(const struct fixture *first);
