@@ -60,6 +60,12 @@ static void json_free(json_t **json)
     *json = NULL;
 }
 
+static void text_free(char **text)
+{
+    free(*text);
+    *text = NULL;
+}
+
 /* --- the document --- */
 
 static rs_rc check_limits(const struct parser *p, rs_str bytes)
@@ -89,14 +95,15 @@ static rs_rc check_limits(const struct parser *p, rs_str bytes)
     return RS_OK;
 }
 
-static rs_rc load(const struct parser *p, rs_str bytes, json_t **out)
+/* flags: jansson's. */
+static rs_rc load(const struct parser *p, rs_str bytes, size_t flags, json_t **out)
 {
     json_error_t error;
     if (bytes.len > RS_MANIFEST_MAX)
         return rs_err_set(p->err, RS_E_MANIFEST_TOO_BIG, "the manifest has %zu bytes; %d are allowed", bytes.len,
                           RS_MANIFEST_MAX);
     RS_TRY(check_limits(p, bytes));
-    json_t *root = json_loadb(bytes.len == 0 ? "" : bytes.ptr, bytes.len, JSON_REJECT_DUPLICATES, &error);
+    json_t *root = json_loadb(bytes.len == 0 ? "" : bytes.ptr, bytes.len, flags, &error);
     if (root == NULL)
         return invalid(p, "line %d, column %d: %s", error.line, error.column, error.text);
     *out = root;
@@ -453,7 +460,7 @@ rs_rc rs_manifest_parse(rs_str bytes, rs_str content_type, struct rs_arena *aren
     RS_AUTO(json_free) json_t *root = NULL;
     const struct parser p = {arena, err};
     const struct media *media = NULL;
-    RS_TRY(load(&p, bytes, &root));
+    RS_TRY(load(&p, bytes, JSON_REJECT_DUPLICATES, &root));
     RS_TRY(check_keys(&p, "the manifest", root, manifest_keys));
     RS_TRY(find_type(&p, root, content_type, &media));
     RS_TRY(check_shape(&p, root, media));
@@ -462,4 +469,61 @@ rs_rc rs_manifest_parse(rs_str bytes, rs_str content_type, struct rs_arena *aren
         RS_TRY(parse_content(&p, root, media, &m));
     *out = m;
     return RS_OK;
+}
+
+/* --- what refers to another --- */
+
+static rs_str text_of(const struct parser *p, const json_t *object, const char *key)
+{
+    const json_t *value = json_is_object(object) ? member(object, key) : NULL;
+    return json_is_string(value) ? rs_arena_copy(p->arena, string_of(value)) : (rs_str){NULL, 0};
+}
+
+/* NULL: it is of a type that has no subject. Who left out mediaType meant one of OCI's. */
+static const char *referrer_type(const json_t *root)
+{
+    const json_t *type = member(root, "mediaType");
+    if (json_string_length(type) == 0 && json_is_string(type))
+        type = NULL;
+    bool index = json_object_get(root, "manifests") != NULL;
+    if (type == NULL && json_integer_value(member(root, "schemaVersion")) != 1)
+        return index ? RS_MEDIA_OCI_INDEX : RS_MEDIA_OCI_MANIFEST;
+    const struct media *media = json_is_string(type) ? find_media(string_of(type)) : NULL;
+    return media != NULL && !media->docker ? media->name : NULL;
+}
+
+/* The members that are strings: clients decode a map of strings, and would drop the whole list for another. */
+static rs_str annotations_of(const struct parser *p, const json_t *root)
+{
+    RS_AUTO(json_free) json_t *strings = json_object();
+    json_t *annotations = member(root, "annotations");
+    const char *key;
+    json_t *value;
+    json_object_foreach(annotations, key, value)
+    {
+        if (json_is_string(value))
+            json_object_set(strings, key, value);
+    }
+    RS_AUTO(text_free) char *text = json_object_size(strings) > 0 ? json_dumps(strings, JSON_COMPACT) : NULL;
+    return text != NULL ? rs_arena_copy(p->arena, rs_str_c(text)) : (rs_str){NULL, 0};
+}
+
+bool rs_manifest_referrer(rs_str bytes, struct rs_arena *arena, struct rs_referrer *out)
+{
+    RS_AUTO(json_free) json_t *root = NULL;
+    const struct parser p = {arena, NULL};
+    struct rs_referrer r = {0};
+    if (load(&p, bytes, 0, &root) != RS_OK)
+        return false;
+    const char *type = referrer_type(root);
+    json_t *subject = member(root, "subject");
+    if (type == NULL || !json_is_object(subject) || parse_digest(&p, "subject", subject, &r.subject) != RS_OK)
+        return false;
+    r.media_type = rs_str_c(type);
+    r.artifact_type = text_of(&p, root, "artifactType");
+    if (r.artifact_type.len == 0 && rs_str_eq_c(r.media_type, RS_MEDIA_OCI_MANIFEST))
+        r.artifact_type = text_of(&p, member(root, "config"), "mediaType");
+    r.annotations = annotations_of(&p, root);
+    *out = r;
+    return true;
 }

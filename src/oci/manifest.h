@@ -55,3 +55,15 @@ struct rs_manifest {
  * says as little as an empty content_type. */
 rs_rc rs_manifest_parse(rs_str bytes, rs_str content_type, struct rs_arena *arena, struct rs_manifest *out,
                         struct rs_err *err);
+
+/* What the list of referrers tells of a manifest (distribution-spec 1.1, "Listing Referrers"). */
+struct rs_referrer {
+    struct rs_digest subject;
+    rs_str media_type;
+    rs_str artifact_type; /* of an image: else its config's media type; may be empty */
+    rs_str annotations;   /* a JSON object on one line; empty if there are none */
+};
+/* Whether stored bytes are an OCI manifest or index with a valid subject. An older registry may have accepted what
+ * rs_manifest_parse refuses, so this looks at nothing else, and passes by annotations that are no strings. Docker's
+ * types know no subject. Strings live in the arena. */
+bool rs_manifest_referrer(rs_str bytes, struct rs_arena *arena, struct rs_referrer *out);

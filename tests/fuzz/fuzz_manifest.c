@@ -40,6 +40,26 @@ static void check_manifest(const struct rs_manifest *m)
         check_descriptor(&m->subject);
 }
 
+/* What is accepted is listed as what it was accepted as. */
+static void check_referrer(rs_str bytes, struct rs_arena *arena, const struct rs_manifest *accepted)
+{
+    struct rs_referrer r;
+    bool is_one = rs_manifest_referrer(bytes, arena, &r);
+    if (accepted != NULL)
+        RS_ASSERT(is_one == accepted->has_subject);
+    if (!is_one)
+        return;
+    check_string(r.media_type);
+    check_string(r.artifact_type);
+    check_string(r.annotations);
+    RS_ASSERT(r.annotations.len <= bytes.len);
+    if (accepted == NULL)
+        return;
+    RS_ASSERT(rs_digest_eq(&r.subject, &accepted->subject.digest));
+    RS_ASSERT(rs_str_eq(r.media_type, accepted->media_type));
+    RS_ASSERT(rs_str_eq(r.artifact_type, accepted->artifact_type));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     rs_str bytes = {(const char *)data, size};
@@ -50,6 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     RS_ASSERT(shape_known || err.rc == RS_E_MANIFEST_INVALID || err.rc == RS_E_MANIFEST_TOO_BIG);
     if (shape_known)
         check_manifest(&m);
+    check_referrer(bytes, arena, shape_known ? &m : NULL);
     for (size_t i = 0; i < RS_COUNT(types); i++) {
         struct rs_manifest typed;
         if (rs_manifest_parse(bytes, rs_str_c(types[i]), arena, &typed, NULL) != RS_OK)

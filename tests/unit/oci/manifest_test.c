@@ -154,6 +154,65 @@ static void subjects(void **state)
     refused(IMAGE(",\"subject\":[]"), "", "subject is not an object");
 }
 
+/* As the list of referrers would show it; NULL: not at all. */
+static void listed(const char *json, const char *expected)
+{
+    struct rs_referrer r;
+    char found[2000] = "";
+    if (rs_manifest_referrer(rs_str_c(json), arena, &r))
+        snprintf(found, sizeof found, "%.9s " RS_STR_FMT " " RS_STR_FMT " " RS_STR_FMT, r.subject.text,
+                 RS_STR_ARG(r.media_type), RS_STR_ARG(r.artifact_type), RS_STR_ARG(r.annotations));
+    if (strcmp(found, expected != NULL ? expected : "") != 0)
+        fail_msg("%s\n\"%s\" instead of \"%s\"", json, found, expected != NULL ? expected : "");
+}
+
+#define SUBJECT ",\"subject\":" DESC(RS_MEDIA_OCI_MANIFEST, C, "3")
+#define CONFIG_TYPE "application/vnd.oci.image.config.v1+json"
+
+static void referrers(void **state)
+{
+    (void)state;
+    listed(IMAGE(SUBJECT), "sha256:cc " RS_MEDIA_OCI_MANIFEST " " CONFIG_TYPE " ");
+    listed(IMAGE(SUBJECT ",\"artifactType\":\"\""), "sha256:cc " RS_MEDIA_OCI_MANIFEST " " CONFIG_TYPE " ");
+    listed(IMAGE(SUBJECT ",\"artifactType\":\"a/b\""), "sha256:cc " RS_MEDIA_OCI_MANIFEST " a/b ");
+    listed(INDEX(SUBJECT), "sha256:cc " RS_MEDIA_OCI_INDEX "  ");
+    listed(INDEX(SUBJECT ",\"artifactType\":\"a/b\""), "sha256:cc " RS_MEDIA_OCI_INDEX " a/b ");
+    listed(IMAGE(""), NULL);
+    listed(IMAGE(",\"subject\":null"), NULL);
+    listed(IMAGE(SUBJECT ",\"mediaType\":\"" RS_MEDIA_DOCKER_MANIFEST "\""), NULL);
+    listed(INDEX(SUBJECT ",\"mediaType\":\"" RS_MEDIA_DOCKER_LIST "\""), NULL);
+    listed("{\"schemaVersion\":1" SUBJECT "}", NULL);
+}
+
+static void annotations_of_referrers(void **state)
+{
+    (void)state;
+    listed(IMAGE(SUBJECT ",\"annotations\":{}"), "sha256:cc " RS_MEDIA_OCI_MANIFEST " " CONFIG_TYPE " ");
+    listed(INDEX(SUBJECT ",\"annotations\": {\"b\" : \"1\",\n\"a\":\"\\u00e9\\n\\\"/\"}"),
+           "sha256:cc " RS_MEDIA_OCI_INDEX "  {\"b\":\"1\",\"a\":\"\xc3\xa9\\n\\\"/\"}");
+    /* Clients decode strings only. */
+    listed(INDEX(SUBJECT ",\"annotations\":{\"a\":1,\"b\":\"2\",\"c\":{}}"),
+           "sha256:cc " RS_MEDIA_OCI_INDEX "  {\"b\":\"2\"}");
+    listed(INDEX(SUBJECT ",\"annotations\":[\"a\"]"), "sha256:cc " RS_MEDIA_OCI_INDEX "  ");
+}
+
+/* registry:2 may have accepted them; only the subject counts. */
+static void referrers_that_would_be_refused_today(void **state)
+{
+    (void)state;
+    listed("{" CONFIG SUBJECT "}", "sha256:cc " RS_MEDIA_OCI_MANIFEST " " CONFIG_TYPE " ");
+    listed(IMAGE(",\"Layers\":1" SUBJECT ",\"artifactType\":7"),
+           "sha256:cc " RS_MEDIA_OCI_MANIFEST " " CONFIG_TYPE " ");
+    listed("{\"config\":[]" SUBJECT "}", "sha256:cc " RS_MEDIA_OCI_MANIFEST "  ");
+    listed(IMAGE(",\"subject\":{}"), NULL);
+    listed(IMAGE(",\"subject\":{\"digest\":\"sha256:0\"}"), NULL);
+    listed(IMAGE(",\"subject\":\"" C "\""), NULL);
+    listed(IMAGE(SUBJECT ",\"mediaType\":\"text/plain\""), NULL);
+    listed("[]", NULL);
+    listed("{\"subject\"", NULL);
+    listed("", NULL);
+}
+
 static void foreign_layers(void **state)
 {
     (void)state;
@@ -464,6 +523,9 @@ int main(void)
         TEST(schema_1_is_recognised),
         TEST(artifacts),
         TEST(subjects),
+        TEST(referrers),
+        TEST(annotations_of_referrers),
+        TEST(referrers_that_would_be_refused_today),
         TEST(foreign_layers),
         TEST(embedded_content_is_the_content),
         TEST(platforms_of_an_index),
