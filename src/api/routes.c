@@ -24,6 +24,7 @@ static const struct rs_route table[] = {
     {"/v2/**/blobs/uploads/*", DELETE, RS_ROUTE_BLOCKING, rs_api_upload_delete, "blob_upload_chunk"},
     {"/v2/**/blobs/*", READ, RS_ROUTE_SHORT, rs_api_blob_get, "blob"},
     {"/v2/**/blobs/*", DELETE, RS_ROUTE_BLOCKING, rs_api_blob_delete, "blob"},
+    {"/v2/**/referrers/*", READ, RS_ROUTE_BLOCKING, rs_api_referrers_get, "referrers"},
     {"/v2/**/tags/list", READ, RS_ROUTE_BLOCKING, rs_api_tags_get, "tags"},
     {"/v2/_catalog", READ, RS_ROUTE_BLOCKING, rs_api_catalog_get, "catalog"},
     {"/v2", READ, RS_ROUTE_SHORT, rs_api_base_redirect, "base"},

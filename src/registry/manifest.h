@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Manifests and tags of a repository. */
+/* Manifests and tags of a repository, and which manifests refer to which. */
 #pragma once
 
 #include "oci/digest.h"
@@ -45,3 +45,29 @@ struct rs_manifest_put {
  * condition or without, happen in one order, in all processes. */
 rs_rc rs_manifest_put(struct rs_registry *registry, const struct rs_manifest_put *put, struct rs_digest *out_digest,
                       struct rs_err *err);
+
+/* The referrers of a subject: the repository's manifests whose `subject` it is (distribution-spec 1.1, "Listing
+ * Referrers"). */
+struct rs_referrers_query {
+    rs_str repository;
+    struct rs_digest subject;
+    rs_str artifact_type; /* empty: all */
+    rs_str after;         /* the digest to go on behind; empty: from the beginning */
+    uint64_t max;         /* descriptors */
+    bool read_only;       /* nothing is written to the storage */
+};
+
+struct rs_referrers_page {
+    struct rs_buf json; /* the descriptors, separated by commas */
+    uint64_t count;
+    bool more;             /* there may be others, behind `last` */
+    struct rs_digest last; /* may be one that is not listed; valid if more */
+};
+void rs_referrers_page_init(struct rs_referrers_page *page);
+void rs_referrers_page_release(struct rs_referrers_page *page);
+
+/* Fills a page: by algorithm, then in byte order of the digests; at most `max` descriptors and about 4 MiB of JSON.
+ * What is not in the repository has no referrers, and neither has an unknown repository. RS_E_UNAVAILABLE: the
+ * manifests are being read for the first time, which takes longer than a client should wait. */
+rs_rc rs_referrers_list(struct rs_registry *registry, const struct rs_referrers_query *query,
+                        struct rs_referrers_page *out, struct rs_err *err);

@@ -246,6 +246,7 @@ rs_rc rs_manifest_put(struct rs_registry *registry, const struct rs_manifest_put
         take_back(&push);
         return rc;
     }
+    rs_referrers_pushed(registry, put->repository, &push.digest, &push.manifest);
     RS_TRY(move_tags(&push, err));
     if (push.manifest.has_subject && put->out_subject != NULL)
         *put->out_subject = push.manifest.subject.digest;

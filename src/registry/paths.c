@@ -75,6 +75,12 @@ const char *rs_path_manifests(struct rs_path *p, rs_str name)
     return p->z;
 }
 
+const char *rs_path_revisions(struct rs_path *p, rs_str name, enum rs_hash_alg alg)
+{
+    start(p, name, RS_STR("/_manifests/revisions/"));
+    return finish(p, rs_str_c(rs_hash_name(alg)));
+}
+
 const char *rs_path_revision(struct rs_path *p, rs_str name, const struct rs_digest *digest)
 {
     start(p, name, RS_STR("/_manifests/revisions"));
@@ -86,6 +92,12 @@ const char *rs_path_revision_link(struct rs_path *p, rs_str name, const struct r
 {
     rs_path_revision(p, name, digest);
     return finish(p, RS_STR("/link"));
+}
+
+const char *rs_path_referrers(struct rs_path *p, rs_str name, enum rs_hash_alg alg)
+{
+    start(p, name, RS_STR("/_roadstead/referrers/"));
+    return finish(p, rs_str_c(rs_hash_name(alg)));
 }
 
 const char *rs_path_tags(struct rs_path *p, rs_str name)

@@ -23,8 +23,10 @@ const char *rs_path_repository(struct rs_path *p, rs_str name); /* an empty name
 const char *rs_path_layers(struct rs_path *p, rs_str name);
 const char *rs_path_layer_link(struct rs_path *p, rs_str name, const struct rs_digest *digest);
 const char *rs_path_manifests(struct rs_path *p, rs_str name);
+const char *rs_path_revisions(struct rs_path *p, rs_str name, enum rs_hash_alg alg);
 const char *rs_path_revision(struct rs_path *p, rs_str name, const struct rs_digest *digest); /* the directory */
 const char *rs_path_revision_link(struct rs_path *p, rs_str name, const struct rs_digest *digest);
+const char *rs_path_referrers(struct rs_path *p, rs_str name, enum rs_hash_alg alg); /* ours: their notes */
 const char *rs_path_tags(struct rs_path *p, rs_str name);
 const char *rs_path_tag_current(struct rs_path *p, rs_str name, rs_str tag);
 const char *rs_path_tag_index(struct rs_path *p, rs_str name, rs_str tag, const struct rs_digest *digest);

@@ -24,6 +24,8 @@ rs_rc rs_registry_new(const struct rs_registry_config *config, struct rs_storage
     registry->tags = rs_tag_cache_new();
     registry->children = rs_children_cache_new(config->state_dir);
     rs_metrics_collect(measure, registry);
+    registry->pushed = rs_note_table_new();
+    registry->referrers = rs_referrers_cache_new();
     *out = registry;
     return RS_OK;
 }
@@ -36,6 +38,8 @@ void rs_registry_free(struct rs_registry **registry)
     rs_manifest_cache_free(&(*registry)->manifests);
     rs_tag_cache_free(&(*registry)->tags);
     rs_children_cache_free(&(*registry)->children);
+    rs_note_table_free(&(*registry)->pushed);
+    rs_referrers_cache_free(&(*registry)->referrers);
     free(*registry);
     *registry = NULL;
 }

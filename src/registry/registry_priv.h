@@ -4,6 +4,7 @@
 
 #include "registry/children.h"
 #include "registry/manifest_cache.h"
+#include "registry/referrers_index.h"
 #include "registry/registry.h"
 #include "registry/tag.h"
 
@@ -12,4 +13,6 @@ struct rs_registry {
     struct rs_manifest_cache *manifests;
     struct rs_tag_cache *tags;
     struct rs_children_cache *children;
+    struct rs_note_table *pushed; /* notes of manifests pushed a moment ago */
+    struct rs_referrers_cache *referrers;
 };
