@@ -110,12 +110,14 @@ static void add_header(struct rs_buf *out, const struct rs_request *req, rs_str 
     add_quoted(out, value.len > 0 ? value : RS_STR("-"));
 }
 
-/* "127.0.0.1:3456" without its port, "[::1]:3456" without brackets too. */
+/* "127.0.0.1:3456" without its port, "[::1]:3456" without brackets too. "2001:db8::1" has none. */
 static rs_str remote_host(rs_str remote)
 {
-    size_t colon;
+    size_t colon, first;
 
     if (!rs_str_rfind(remote, ':', &colon))
+        return remote;
+    if (remote.ptr[0] != '[' && rs_str_find(remote, ':', &first) && first != colon)
         return remote;
     remote = rs_str_sub(remote, 0, colon);
     if (remote.len > 2 && remote.ptr[0] == '[')

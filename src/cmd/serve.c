@@ -92,6 +92,8 @@ static rs_rc load(const char *path, struct service *s, struct rs_err *err)
 
 static void set_limits(const struct rs_config_http *from, struct rs_http_config *to)
 {
+    to->trusted_proxies = from->trusted_proxies.items;
+    to->trusted_proxy_count = from->trusted_proxies.count;
     to->lanes = (unsigned)from->lanes;
     to->max_connections = (unsigned)from->max_connections;
     to->max_workers = (unsigned)from->max_workers;

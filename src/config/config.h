@@ -70,6 +70,7 @@ struct rs_config_http {
     struct rs_config_list extra; /* roadstead.http.listen as it stands */
 
     /* roadstead.http.*: as in struct rs_http_config. */
+    struct rs_config_list trusted_proxies;
     uint64_t lanes; /* 0: one a core */
     uint64_t max_connections;
     uint64_t max_workers;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the table cannot say: rules between keys, and the form of addresses, names and headers. */
+#include "base/net.h"
 #include "config/address.h"
 #include "config/config_priv.h"
 
@@ -84,6 +85,18 @@ static void rule_addresses(struct config_load *l)
         wrong = config_address_parse(l->config->http.extra.items[i], &listen);
         if (wrong != NULL)
             config_error(l, node, "roadstead.http.listen", "entry %zu: %s", i + 1, wrong);
+    }
+}
+
+static void rule_proxies(struct config_load *l)
+{
+    const char *key = "roadstead.http.trusted_proxies";
+    const struct rs_config_list *list = &l->config->http.trusted_proxies;
+    struct rs_network network;
+    for (size_t i = 0; i < list->count; i++) {
+        const char *wrong = rs_network_parse(rs_str_c(list->items[i]), &network);
+        if (wrong != NULL && strcmp(list->items[i], "unix") != 0)
+            config_error(l, config_node(l->root, key), key, "entry %zu %s", i + 1, wrong);
     }
 }
 
@@ -194,6 +207,7 @@ void config_rules(struct config_load *l)
     rule_purging(l);
     rule_cache(l);
     rule_addresses(l);
+    rule_proxies(l);
     rule_urls(l);
     config_check_headers(l, config_node(l->root, "http.headers"), "http.headers");
     rule_fields(l);

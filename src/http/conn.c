@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The life of a connection: reading heads, running handlers, and what comes after a reply. See "LANES" in server.c. */
-#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -21,29 +21,62 @@
 
 enum next { GO, PARK, YIELD, GONE };
 
+/* False: it is no address of the internet. */
+static bool address_of(const struct sockaddr_storage *socket, struct rs_address *out, unsigned *out_port)
+{
+    static const uint8_t v4_prefix[12] = {[10] = 0xff, [11] = 0xff};
+    if (socket->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)socket;
+        memcpy(out->bytes, v4_prefix, sizeof v4_prefix);
+        memcpy(out->bytes + sizeof v4_prefix, &in->sin_addr, 4);
+        *out_port = ntohs(in->sin_port);
+    } else if (socket->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)socket;
+        memcpy(out->bytes, &in6->sin6_addr, 16);
+        *out_port = ntohs(in6->sin6_port);
+    }
+    return socket->ss_family == AF_INET || socket->ss_family == AF_INET6;
+}
+
 static void name_peer(struct rs_conn *conn)
 {
-    struct sockaddr_storage peer = {0};
-    socklen_t len = sizeof peer;
-    char text[INET6_ADDRSTRLEN];
+    struct sockaddr_storage socket = {0};
+    socklen_t len = sizeof socket;
+    const struct rs_proxies *proxies = &conn->server->proxies;
+    char text[RS_ADDRESS_SIZE];
+    unsigned port;
     snprintf(conn->remote, sizeof conn->remote, "unix");
-    if (getpeername(conn->fd, (struct sockaddr *)&peer, &len) != 0)
+    if (getpeername(conn->fd, (struct sockaddr *)&socket, &len) != 0)
+        return; /* it is gone already */
+    if (!address_of(&socket, &conn->peer, &port)) {
+        conn->is_proxy = rs_proxies_trust(proxies, NULL);
         return;
-    if (peer.ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)&peer;
-        conn->address[10] = conn->address[11] = 0xff;
-        memcpy(conn->address + 12, &in->sin_addr, 4);
-        inet_ntop(AF_INET, &in->sin_addr, text, sizeof text);
-        snprintf(conn->remote, sizeof conn->remote, "%s:%u", text, ntohs(in->sin_port));
-    } else if (peer.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&peer;
-        bool mapped = IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr);
-        /* A host of IPv6 mostly has a /64 to itself: more than that tells nobody apart. */
-        memcpy(conn->address, &in6->sin6_addr, mapped ? 16 : 8);
-        const uint8_t *bytes = in6->sin6_addr.s6_addr;
-        inet_ntop(mapped ? AF_INET : AF_INET6, bytes + (mapped ? 12 : 0), text, sizeof text);
-        snprintf(conn->remote, sizeof conn->remote, mapped ? "%s:%u" : "[%s]:%u", text, ntohs(in6->sin6_port));
     }
+    rs_address_format(&conn->peer, text);
+    snprintf(conn->remote, sizeof conn->remote, rs_address_is_v4(&conn->peer) ? "%s:%u" : "[%s]:%u", text, port);
+    conn->is_proxy = rs_proxies_trust(proxies, &conn->peer);
+}
+
+/* A host of IPv6 mostly has a /64 to itself: more than that tells nobody apart. */
+static struct rs_address household(const struct rs_address *address)
+{
+    struct rs_address a = *address;
+    if (!rs_address_is_v4(&a))
+        memset(a.bytes + 8, 0, 8);
+    return a;
+}
+
+/* The head is there: whose request is it? */
+static void name_client(struct rs_conn *conn)
+{
+    struct rs_exchange *ex = conn->ex;
+    struct rs_address client;
+    char text[RS_ADDRESS_SIZE];
+    if (!conn->is_proxy || !rs_forwarded_client(&conn->server->proxies, &ex->req, &client))
+        return;
+    rs_address_format(&client, text);
+    ex->req.remote = rs_arena_copy(ex->arena, rs_str_c(text));
+    ex->client = household(&client);
 }
 
 struct rs_conn *rs_conn_new(struct rs_http_server *server, struct rs_lane *lane, int fd)
@@ -182,7 +215,8 @@ static struct rs_exchange *begin_exchange(struct rs_worker *worker, struct rs_co
     ex->req.arena = arena;
     ex->req.conn = conn;
     ex->req.id = request_id(arena);
-    ex->req.remote = rs_str_c(conn->remote);
+    ex->req.remote = ex->req.peer = rs_str_c(conn->remote);
+    ex->client = household(&conn->peer);
     ex->req.method = RS_METHOD_OTHER;
     ex->req.minor = 1;
     ex->req.reply.status = 200;
@@ -294,6 +328,7 @@ static enum next take_head(struct rs_worker *worker, struct rs_conn *conn, size_
     rs_rc rc = rs_head_parse(head, &ex->req, &ex->framing, &err);
     if (rc != RS_OK)
         return refuse(worker, conn, rc, &err);
+    name_client(conn);
     rs_body_begin(conn);
     return dispatch(worker, conn);
 }

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <sys/epoll.h>
 
+#include "base/net.h"
 #include "http/chunk.h"
 #include "http/head.h"
 #include "http/server.h"
@@ -38,8 +39,9 @@ struct rs_exchange {
     struct rs_arena *arena; /* holds this structure too */
     struct rs_framing framing;
     int64_t start_us;
-    bool counted;    /* takes a worker's place (pool.c) */
-    bool queue_over; /* waited for a worker for too long */
+    struct rs_address client; /* whose places it takes: of IPv6 the first 64 bits; zero for unix sockets */
+    bool counted;             /* takes a worker's place (pool.c) */
+    bool queue_over;          /* waited for a worker for too long */
 
     /* The request's body. */
     bool body_done;
@@ -90,7 +92,8 @@ struct rs_conn {
     unsigned empty_lines; /* before the request line */
 
     struct rs_exchange *ex;
-    uint8_t address[16]; /* of the peer: IPv4 mapped, of IPv6 the first 64 bits; zero for unix sockets */
+    struct rs_address peer; /* zero for unix sockets */
+    bool is_proxy;          /* one that is trusted: it tells whose each request is */
     char remote[56];
 };
 

@@ -4,6 +4,7 @@
 
 #include "base/lock.h"
 #include "http/conn.h"
+#include "http/forwarded.h"
 #include "http/router.h"
 
 #define RS_LANE_BATCH 64
@@ -63,6 +64,7 @@ struct rs_listener {
 
 struct rs_http_server {
     struct rs_http_config config;
+    struct rs_proxies proxies;
     struct rs_router *router;
     struct rs_listener listeners[RS_LISTENERS_MAX];
     size_t listener_count;

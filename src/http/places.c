@@ -35,7 +35,7 @@ static bool has_place_locked(struct rs_http_server *server, const struct rs_conn
     if (!is_body(conn))
         return true;
     return server->body_workers < config->max_workers - config->reserved_workers &&
-           slot_locked(server, conn->address)->count < config->max_body_workers_per_address;
+           slot_locked(server, conn->ex->client.bytes)->count < config->max_body_workers_per_address;
 }
 
 static void take_place_locked(struct rs_http_server *server, struct rs_conn *conn)
@@ -45,8 +45,8 @@ static void take_place_locked(struct rs_http_server *server, struct rs_conn *con
     if (!is_body(conn))
         return;
     server->body_workers++;
-    struct rs_address_count *slot = slot_locked(server, conn->address);
-    memcpy(slot->address, conn->address, 16);
+    struct rs_address_count *slot = slot_locked(server, conn->ex->client.bytes);
+    memcpy(slot->address, conn->ex->client.bytes, 16);
     slot->count++;
 }
 
@@ -71,7 +71,7 @@ static void free_place_locked(struct rs_http_server *server, struct rs_conn *con
     if (!is_body(conn))
         return;
     server->body_workers--;
-    forget_address_locked(server, slot_locked(server, conn->address));
+    forget_address_locked(server, slot_locked(server, conn->ex->client.bytes));
 }
 
 static void enqueue_locked(struct rs_http_server *server, struct rs_conn *conn)
@@ -108,10 +108,10 @@ static struct rs_conn *next_locked(struct rs_http_server *server)
     const uint8_t *refused = NULL;
     for (int i = 0; conn != NULL && i < SEARCH_MAX; i++, before = conn, conn = conn->link) {
         bool body = is_body(conn);
-        if (body && refused != NULL && memcmp(refused, conn->address, 16) == 0)
+        if (body && refused != NULL && memcmp(refused, conn->ex->client.bytes, 16) == 0)
             continue;
         if (body)
-            refused = conn->address;
+            refused = conn->ex->client.bytes;
         if (has_place_locked(server, conn)) {
             unqueue_locked(server, before, conn);
             take_place_locked(server, conn);

@@ -57,8 +57,11 @@ struct rs_request {
     const struct rs_route *route;     /* that fits; NULL: none does, or it was no request */
     rs_str captures[RS_CAPTURES_MAX]; /* what the route's wildcards matched, in order */
     struct rs_arena *arena;
-    rs_str id;     /* of this request, for logs and the header X-Request-Id */
-    rs_str remote; /* the peer: "127.0.0.1:3456", "[::1]:3456", or "unix" */
+    rs_str id;   /* of this request, for logs and the header X-Request-Id */
+    rs_str peer; /* who has connected: "127.0.0.1:3456", "[::1]:3456", or "unix" */
+    /* The client: the peer; or, where that is a trusted proxy, the address that it tells, without a port: "192.0.2.1",
+     * "2001:db8::1". */
+    rs_str remote;
 
     uint64_t received; /* bytes of it so far: the head, and what was read of the body */
 

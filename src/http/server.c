@@ -61,8 +61,11 @@ rs_rc rs_http_server_new(const struct rs_http_config *config, struct rs_http_ser
     if (config->max_workers == 0 || config->reserved_workers >= config->max_workers)
         return rs_err_set(err, RS_E_CONFIG, "the reserved workers (%u) must be fewer than all workers (%u)",
                           config->reserved_workers, config->max_workers);
+    struct rs_proxies proxies;
+    RS_TRY(rs_proxies_init(&proxies, config->trusted_proxies, config->trusted_proxy_count, err));
     struct rs_http_server *server = rs_calloc(1, sizeof *server);
     server->config = *config;
+    server->proxies = proxies;
     server->router = rs_router_new(config->routes, config->route_count);
     server->lane_count = config->lanes > 0 ? RS_MIN(config->lanes, 64u) : RS_MIN(rs_cores(), 64u);
     /* Workers, as many that wait for the disk in the middle of a reply, and holders of lanes. */
@@ -199,6 +202,7 @@ bool rs_http_server_free(struct rs_http_server **serverp)
     rs_router_free(&server->router);
     free(server->lanes);
     free(server->addresses);
+    rs_proxies_release(&server->proxies);
     rs_mutex_release(&server->places);
     rs_mutex_release(&server->pool);
     free(server);

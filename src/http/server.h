@@ -43,6 +43,10 @@ struct rs_http_config {
     /* Adds headers to every reply. May be NULL. */
     void (*on_reply)(struct rs_request *req, void *ctx);
 
+    /* Whose X-Forwarded-For and Forwarded are believed: addresses, networks, and "unix". Read by rs_http_server_new. */
+    const char *const *trusted_proxies;
+    size_t trusted_proxy_count;
+
     unsigned lanes;            /* 0: one a core */
     unsigned max_connections;  /* lowered by rs_http_start to what RLIMIT_NOFILE allows */
     unsigned max_workers;      /* requests that are served by workers at the same time */

@@ -160,6 +160,28 @@ static void test_event(void **state)
     request_release(&req);
 }
 
+static void test_combined_begins_with_the_host(void **state)
+{
+    static const char *const cases[][2] = {{"192.0.2.7:4711", "192.0.2.7 - - "},
+                                           {"[2001:db8::1]:80", "2001:db8::1 - - "},
+                                           {"192.0.2.7", "192.0.2.7 - - "},
+                                           {"2001:db8::1", "2001:db8::1 - - "},
+                                           {"unix", "unix - - "}};
+    (void)state;
+
+    for (size_t i = 0; i < RS_COUNT(cases); i++) {
+        struct rs_request req;
+        struct rs_buf out;
+        request_init(&req, RS_METHOD_GET, "GET", "/v2/");
+        req.remote = rs_str_c(cases[i][0]);
+        rs_buf_init(&out, 65536);
+        rs_access_combined(&out, &req, 2, 0);
+        assert_int_equal(strncmp(rs_buf_z(&out), cases[i][1], strlen(cases[i][1])), 0);
+        rs_buf_release(&out);
+        request_release(&req);
+    }
+}
+
 static void test_levels(void **state)
 {
     struct rs_request req;
@@ -216,6 +238,7 @@ int main(void)
         cmocka_unit_test(test_durations),
         cmocka_unit_test(test_combined),
         cmocka_unit_test(test_event),
+        cmocka_unit_test(test_combined_begins_with_the_host),
         cmocka_unit_test(test_levels),
         cmocka_unit_test(test_where_it_goes),
     };

@@ -75,6 +75,27 @@ static void storage_options(void **state)
     check_cases(cases, RS_COUNT(cases));
 }
 
+static void proxies(void **state)
+{
+#define PROXIES(list) GOOD "roadstead: {http: {trusted_proxies: " list "}}\n"
+    static const char key[] = "E 3 roadstead.http.trusted_proxies\n";
+    static const struct told_case cases[] = {
+        {PROXIES("[10.0.0.0/8, '2001:db8::/32', 127.0.0.1, '::1', unix]"), NULL, ""},
+        {PROXIES("unix"), NULL, ""},
+        {PROXIES("[]"), NULL, ""},
+        {PROXIES("[10.0.0.1/8]"), NULL, key},
+        {PROXIES("[10.0.0.0/33]"), NULL, key},
+        {PROXIES("[localhost]"), NULL, key},
+        {PROXIES("['127.0.0.1:80']"), NULL, key},
+        {PROXIES("[Unix]"), NULL, key},
+        {GOOD, "ROADSTEAD_HTTP_TRUSTED_PROXIES=[10.0.0.0/8]", ""},
+        {GOOD, "ROADSTEAD_HTTP_TRUSTED_PROXIES=10.0.0.0/40",
+         "E ROADSTEAD_HTTP_TRUSTED_PROXIES roadstead.http.trusted_proxies\n"},
+    };
+    (void)state;
+    check_cases(cases, RS_COUNT(cases));
+}
+
 static void maintenance(void **state)
 {
 #define UPKEEP STORAGE "  maintenance:\n"
@@ -368,6 +389,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(version),
         cmocka_unit_test(drivers),
+        cmocka_unit_test(proxies),
         cmocka_unit_test(storage_options),
         cmocka_unit_test(maintenance),
         cmocka_unit_test(access_control),
