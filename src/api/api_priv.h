@@ -30,6 +30,8 @@ rs_rc rs_api_repository(struct rs_request *req, struct rs_err *err);
 rs_rc rs_api_digest(struct rs_request *req, rs_str text, struct rs_digest *out, struct rs_err *err);
 /* RS_E_UNSUPPORTED in read-only mode. */
 rs_rc rs_api_writable(const struct rs_api *api, struct rs_err *err);
+/* RS_E_UNSUPPORTED in read-only mode, or where nothing may be deleted. */
+rs_rc rs_api_may_delete(const struct rs_api *api, struct rs_err *err);
 /* Sets Docker-Content-Digest, and Etag when with_etag. */
 void rs_api_digest_headers(struct rs_request *req, const struct rs_digest *digest, bool with_etag);
 /* Does If-None-Match name this digest? Quotes are optional, as with registry:2. */

@@ -61,10 +61,13 @@ rs_rc rs_api_blob_get(struct rs_request *req, void *ctx, struct rs_err *err)
 
 rs_rc rs_api_blob_delete(struct rs_request *req, void *ctx, struct rs_err *err)
 {
+    struct rs_api *api = ctx;
     struct rs_digest digest;
 
     RS_TRY(rs_api_repository(req, err));
     RS_TRY(rs_api_digest(req, req->captures[1], &digest, err));
-    RS_TRY(rs_api_writable(ctx, err));
-    return rs_err_set(err, RS_E_UNSUPPORTED, "this version of Roadstead cannot delete blobs yet");
+    RS_TRY(rs_api_may_delete(api, err));
+    RS_TRY(rs_blob_unlink(api->registry, req->captures[0], &digest, err));
+    req->reply.status = 202;
+    return RS_OK;
 }

@@ -23,6 +23,14 @@ rs_rc rs_api_writable(const struct rs_api *api, struct rs_err *err)
     return RS_OK;
 }
 
+rs_rc rs_api_may_delete(const struct rs_api *api, struct rs_err *err)
+{
+    RS_TRY(rs_api_writable(api, err));
+    if (!api->config->storage.delete_enabled)
+        return rs_err_set(err, RS_E_UNSUPPORTED, "deleting is switched off (storage.delete.enabled)");
+    return RS_OK;
+}
+
 void rs_api_digest_headers(struct rs_request *req, const struct rs_digest *digest, bool with_etag)
 {
     char etag[RS_DIGEST_TEXT_MAX + 2];

@@ -163,12 +163,21 @@ rs_rc rs_api_manifest_put(struct rs_request *req, void *ctx, struct rs_err *err)
     return put_manifest(api, req, &put, err);
 }
 
+/* A tag goes alone, a manifest with every tag that points to it (distribution-spec 1.1, "Content Management"). */
 rs_rc rs_api_manifest_delete(struct rs_request *req, void *ctx, struct rs_err *err)
 {
+    struct rs_api *api = ctx;
     struct rs_reference reference;
 
     RS_TRY(rs_api_repository(req, err));
     RS_TRY(parse_reference(req, &reference, err));
-    RS_TRY(rs_api_writable(ctx, err));
-    return rs_err_set(err, RS_E_UNSUPPORTED, "this version of Roadstead cannot delete manifests and tags yet");
+    RS_TRY(rs_api_may_delete(api, err));
+    if (reference.is_digest) {
+        req->log_digest = req->captures[1];
+        RS_TRY(rs_manifest_delete(api->registry, req->captures[0], &reference.digest, err));
+    } else {
+        RS_TRY(rs_tag_delete(api->registry, req->captures[0], reference.tag, err));
+    }
+    req->reply.status = 202;
+    return RS_OK;
 }

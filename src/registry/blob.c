@@ -63,3 +63,19 @@ rs_rc rs_blob_mount(struct rs_registry *registry, rs_str repository, rs_str from
     RS_TRY(rs_link_ensure(registry->storage, path.z, &target, &batch, NULL, err));
     return rs_storage_sync(registry->storage, &batch, err);
 }
+
+rs_rc rs_blob_unlink(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
+                     struct rs_err *err)
+{
+    struct rs_path path;
+    struct rs_storage_stat st;
+    RS_AUTO(rs_storage_batch_release) struct rs_storage_batch batch;
+    rs_storage_batch_init(&batch);
+    rs_path_layer_link(&path, repository, digest);
+    rs_rc rc = rs_storage_stat(registry->storage, path.z, &st, err);
+    if (rc != RS_OK)
+        return unknown(rc, repository, digest, err);
+    RS_TRY(rs_storage_remove(registry->storage, path.z, NULL, err));
+    RS_TRY(rs_storage_prune(registry->storage, rs_path_parent(&path), 1, &batch, err));
+    return rs_storage_sync(registry->storage, &batch, err);
+}

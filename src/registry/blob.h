@@ -12,6 +12,10 @@ rs_rc rs_blob_stat(struct rs_registry *registry, rs_str repository, const struct
 /* The same, and opens it for sending. Quick on a local disk. */
 rs_rc rs_blob_open(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
                    struct rs_source *out, struct rs_err *err);
+/* Takes a blob out of a repository, durably. Its data stay for the collector, and for whoever reads them now.
+ * RS_E_BLOB_UNKNOWN. */
+rs_rc rs_blob_unlink(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
+                     struct rs_err *err);
 /* Links a blob of another repository (distribution-spec, "Mounting a blob from another repository"), durably.
  * RS_E_BLOB_UNKNOWN if `from` does not have it. */
 rs_rc rs_blob_mount(struct rs_registry *registry, rs_str repository, rs_str from, const struct rs_digest *digest,

@@ -139,6 +139,22 @@ rs_rc rs_link_swap(struct rs_storage *storage, const char *path, const struct rs
     }
 }
 
+static bool accept_digest(void *ctx, const rs_str *held)
+{
+    const struct rs_digest *digest = ctx;
+    return held == NULL || rs_str_eq(trim_end(*held), rs_digest_str(digest));
+}
+
+rs_rc rs_link_remove(struct rs_storage *storage, const char *path, const struct rs_digest *digest,
+                     struct rs_storage_batch *batch, struct rs_err *err)
+{
+    struct rs_digest wanted;
+    if (digest == NULL)
+        return rs_storage_remove_if(storage, path, NULL, NULL, batch, err);
+    wanted = *digest;
+    return rs_storage_remove_if(storage, path, accept_digest, &wanted, batch, err);
+}
+
 rs_rc rs_link_ensure(struct rs_storage *storage, const char *path, const struct rs_digest *digest,
                      struct rs_storage_batch *batch, bool *out_made, struct rs_err *err)
 {

@@ -23,6 +23,10 @@ struct rs_link_guard {
  * calls of this function, in all processes. */
 rs_rc rs_link_swap(struct rs_storage *storage, const char *path, const struct rs_digest *digest,
                    const struct rs_link_guard *guard, struct rs_storage_batch *batch, struct rs_err *err);
+/* Removes it if it holds that digest (NULL: whatever it holds), in one order with rs_link_swap. RS_E_NOT_FOUND;
+ * RS_E_PRECONDITION: it holds another. */
+rs_rc rs_link_remove(struct rs_storage *storage, const char *path, const struct rs_digest *digest,
+                     struct rs_storage_batch *batch, struct rs_err *err);
 /* Writes it unless it holds that digest already; durable with the batch either way. out_made may be NULL. */
 rs_rc rs_link_ensure(struct rs_storage *storage, const char *path, const struct rs_digest *digest,
                      struct rs_storage_batch *batch, bool *out_made, struct rs_err *err);

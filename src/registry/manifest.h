@@ -25,6 +25,13 @@ rs_rc rs_manifest_get(struct rs_registry *registry, rs_str repository, const str
 rs_rc rs_manifest_get_platform(struct rs_registry *registry, rs_str repository, const struct rs_manifest_doc *index,
                                rs_str os, rs_str architecture, const struct rs_manifest_doc **out, struct rs_err *err);
 
+/* Removes a tag, durably; what it pointed to stays. RS_E_MANIFEST_UNKNOWN. */
+rs_rc rs_tag_delete(struct rs_registry *registry, rs_str repository, rs_str tag, struct rs_err *err);
+/* Takes a manifest out of a repository, and first every tag that points to it; durably. Its bytes stay for the
+ * collector. RS_E_MANIFEST_UNKNOWN. */
+rs_rc rs_manifest_delete(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
+                         struct rs_err *err);
+
 struct rs_manifest_put {
     rs_str repository;
     struct rs_reference reference; /* a tag, or the digest that the bytes must have */

@@ -10,6 +10,7 @@
 #include "registry/paths.h"
 #include "registry/registry_priv.h"
 
+#define TAG_ATTEMPTS 8
 #define YOUNG_S 3600 /* what is older has reached the disk without us */
 
 struct push {
@@ -193,22 +194,6 @@ static rs_rc check_condition(struct push *push, struct rs_err *err)
     return rs_err_set(err, RS_E_PRECONDITION, "the condition on %s does not hold", path.z);
 }
 
-/* All tags in one sync, the reference first: its condition decides. */
-static rs_rc move_tags(struct push *push, struct rs_err *err)
-{
-    RS_AUTO(rs_storage_batch_release) struct rs_storage_batch batch;
-    const struct rs_manifest_put *put = push->put;
-    struct rs_registry *registry = push->registry;
-    const struct rs_link_guard condition = {accept_held, push};
-    const struct rs_link_guard *guard = put->accept != NULL ? &condition : NULL;
-    rs_storage_batch_init(&batch);
-    if (!put->reference.is_digest)
-        RS_TRY(rs_tag_move(registry, put->repository, put->reference.tag, &push->digest, guard, &batch, err));
-    for (size_t i = 0; i < put->tag_count; i++)
-        RS_TRY(rs_tag_move(registry, put->repository, put->tags[i], &push->digest, NULL, &batch, err));
-    return rs_storage_sync(registry->storage, &batch, err);
-}
-
 /* The manifest and what it needs, in one sync. */
 static rs_rc store(struct push *push, struct rs_err *err)
 {
@@ -232,6 +217,79 @@ static void take_back(struct push *push)
                           NULL);
 }
 
+/* --- tags --- */
+
+static bool accept_none_or_ours(void *ctx, const struct rs_digest *held)
+{
+    const struct push *push = ctx;
+    return held == NULL || rs_digest_eq(held, &push->digest);
+}
+
+/* again: it was set already, and may have been deleted since; if somebody has moved it on, it stays there. */
+static rs_rc move_tag(struct push *push, rs_str tag, const struct rs_link_guard *guard, bool again,
+                      struct rs_storage_batch *batch, struct rs_err *err)
+{
+    const struct rs_link_guard ours = {accept_none_or_ours, push};
+    rs_rc rc =
+        rs_tag_move(push->registry, push->put->repository, tag, &push->digest, again ? &ours : guard, batch, err);
+    return again && rc == RS_E_PRECONDITION ? RS_OK : rc;
+}
+
+/* All tags in one sync, the reference first: its condition decides. */
+static rs_rc move_tags(struct push *push, bool again, struct rs_err *err)
+{
+    RS_AUTO(rs_storage_batch_release) struct rs_storage_batch batch;
+    const struct rs_manifest_put *put = push->put;
+    const struct rs_link_guard condition = {accept_held, push};
+    rs_storage_batch_init(&batch);
+    if (!put->reference.is_digest)
+        RS_TRY(move_tag(push, put->reference.tag, put->accept != NULL ? &condition : NULL, again, &batch, err));
+    for (size_t i = 0; i < put->tag_count; i++)
+        RS_TRY(move_tag(push, put->tags[i], NULL, again, &batch, err));
+    return rs_storage_sync(push->registry->storage, &batch, err);
+}
+
+static void remove_tags(struct push *push)
+{
+    const struct rs_manifest_put *put = push->put;
+    if (!put->reference.is_digest)
+        rs_tag_remove(push->registry, put->repository, put->reference.tag, &push->digest, NULL, NULL);
+    for (size_t i = 0; i < put->tag_count; i++)
+        rs_tag_remove(push->registry, put->repository, put->tags[i], &push->digest, NULL, NULL);
+}
+
+static rs_rc is_revision_there(struct push *push, bool *out_there, struct rs_err *err)
+{
+    struct rs_path path;
+    struct rs_storage_stat st;
+    rs_path_revision_link(&path, push->put->repository, &push->digest);
+    rs_rc rc = rs_storage_stat(push->registry->storage, path.z, &st, err);
+    *out_there = rc == RS_OK;
+    return rc == RS_E_NOT_FOUND ? RS_OK : rc;
+}
+
+/* Somebody may delete the manifest meanwhile: see TAGS BEFORE REVISIONS in manifest_delete.c. */
+static rs_rc set_tags(struct push *push, struct rs_err *err)
+{
+    const struct rs_manifest_put *put = push->put;
+    if (put->reference.is_digest && put->tag_count == 0)
+        return RS_OK;
+    for (int attempt = 0; attempt < TAG_ATTEMPTS; attempt++) {
+        bool there;
+        RS_TRY(move_tags(push, attempt > 0, err));
+        RS_TRY(is_revision_there(push, &there, err));
+        if (there)
+            return RS_OK;
+        rs_rc rc = store(push, err);
+        if (rc != RS_OK) { /* a blob that it needs was deleted too */
+            remove_tags(push);
+            return rc;
+        }
+    }
+    return rs_err_set(err, RS_E_UNAVAILABLE, "manifest %s is deleted each time it is pushed: try again",
+                      push->digest.text);
+}
+
 rs_rc rs_manifest_put(struct rs_registry *registry, const struct rs_manifest_put *put, struct rs_digest *out_digest,
                       struct rs_err *err)
 {
@@ -247,7 +305,7 @@ rs_rc rs_manifest_put(struct rs_registry *registry, const struct rs_manifest_put
         return rc;
     }
     rs_referrers_pushed(registry, put->repository, &push.digest, &push.manifest);
-    RS_TRY(move_tags(&push, err));
+    RS_TRY(set_tags(&push, err));
     if (push.manifest.has_subject && put->out_subject != NULL)
         *put->out_subject = push.manifest.subject.digest;
     *out_digest = push.digest;

@@ -56,6 +56,15 @@ const char *rs_path_repository(struct rs_path *p, rs_str name)
     return p->z;
 }
 
+const char *rs_path_parent(struct rs_path *p)
+{
+    char *slash = strrchr(p->z, '/');
+    RS_ASSERT(slash != NULL && slash != p->z);
+    *slash = '\0';
+    p->len = (size_t)(slash - p->z);
+    return p->z;
+}
+
 const char *rs_path_layers(struct rs_path *p, rs_str name)
 {
     start(p, name, RS_STR("/_layers"));
@@ -113,12 +122,19 @@ const char *rs_path_tag_current(struct rs_path *p, rs_str name, rs_str tag)
     return finish(p, RS_STR("/current/link"));
 }
 
-const char *rs_path_tag_index(struct rs_path *p, rs_str name, rs_str tag, const struct rs_digest *digest)
+const char *rs_path_tag_indexes(struct rs_path *p, rs_str name, rs_str tag, enum rs_hash_alg alg)
 {
     start(p, name, RS_STR("/_manifests/tags/"));
     add(p, tag);
-    add(p, RS_STR("/index"));
-    add_digest(p, digest);
+    add(p, RS_STR("/index/"));
+    return finish(p, rs_str_c(rs_hash_name(alg)));
+}
+
+const char *rs_path_tag_index(struct rs_path *p, rs_str name, rs_str tag, const struct rs_digest *digest)
+{
+    rs_path_tag_indexes(p, name, tag, digest->alg);
+    add(p, RS_STR("/"));
+    add(p, rs_str_c(rs_digest_hex(digest)));
     return finish(p, RS_STR("/link"));
 }
 

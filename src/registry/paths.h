@@ -29,10 +29,12 @@ const char *rs_path_revision_link(struct rs_path *p, rs_str name, const struct r
 const char *rs_path_referrers(struct rs_path *p, rs_str name, enum rs_hash_alg alg); /* ours: their notes */
 const char *rs_path_tags(struct rs_path *p, rs_str name);
 const char *rs_path_tag_current(struct rs_path *p, rs_str name, rs_str tag);
+const char *rs_path_tag_indexes(struct rs_path *p, rs_str name, rs_str tag, enum rs_hash_alg alg);
 const char *rs_path_tag_index(struct rs_path *p, rs_str name, rs_str tag, const struct rs_digest *digest);
 const char *rs_path_upload(struct rs_path *p, rs_str name, rs_str uuid);
 const char *rs_path_upload_data(struct rs_path *p, rs_str name, rs_str uuid);
 const char *rs_path_upload_startedat(struct rs_path *p, rs_str name, rs_str uuid);
 const char *rs_path_all_hashstates(struct rs_path *p, rs_str name, rs_str uuid); /* of all algorithms */
+const char *rs_path_parent(struct rs_path *p);                                   /* cuts the last component */
 const char *rs_path_hashstates(struct rs_path *p, rs_str name, rs_str uuid, enum rs_hash_alg alg);
 const char *rs_path_hashstate(struct rs_path *p, rs_str name, rs_str uuid, enum rs_hash_alg alg, uint64_t offset);

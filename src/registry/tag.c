@@ -153,7 +153,11 @@ rs_rc rs_tag_move(struct rs_registry *registry, rs_str repository, rs_str tag, c
     if (guard == NULL)
         RS_TRY(rs_link_ensure(storage, index.z, digest, batch, NULL, err));
     RS_TRY(rs_link_swap(storage, current.z, digest, guard, batch, err));
-    return guard != NULL ? rs_link_ensure(storage, index.z, digest, batch, NULL, err) : RS_OK;
+    /* Without a guard too: whoever deleted the tag a moment ago may have taken what was just made. */
+    struct rs_storage_stat st;
+    if (guard != NULL || rs_storage_stat(storage, index.z, &st, NULL) == RS_E_NOT_FOUND)
+        return rs_link_ensure(storage, index.z, digest, batch, NULL, err);
+    return RS_OK;
 }
 
 /* RS_E_NAME_UNKNOWN, unless the repository has manifests, of which none was ever tagged. */

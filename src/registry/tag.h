@@ -24,3 +24,7 @@ void rs_tag_saw_revision(struct rs_registry *registry, rs_str repository, rs_str
  * NULL: none. RS_E_PRECONDITION: it does not agree. */
 rs_rc rs_tag_move(struct rs_registry *registry, rs_str repository, rs_str tag, const struct rs_digest *digest,
                   const struct rs_link_guard *guard, struct rs_storage_batch *batch, struct rs_err *err);
+/* Removes it if it points to that manifest (NULL: to whatever). RS_E_NOT_FOUND; RS_E_PRECONDITION. In
+ * manifest_delete.c. */
+rs_rc rs_tag_remove(struct rs_registry *registry, rs_str repository, rs_str tag, const struct rs_digest *digest,
+                    struct rs_storage_batch *batch, struct rs_err *err);

@@ -189,6 +189,20 @@ static rs_rc faulty_remove(struct rs_storage *storage, const char *path, struct 
     return rs_storage_remove(inner_of(storage), path, batch, err);
 }
 
+static rs_rc faulty_remove_if(struct rs_storage *storage, const char *path, rs_storage_accept *accept, void *ctx,
+                              struct rs_storage_batch *batch, struct rs_err *err)
+{
+    RS_TRY(gate(storage, RS_FAULTY_REMOVE, path, err));
+    return rs_storage_remove_if(inner_of(storage), path, accept, ctx, batch, err);
+}
+
+static rs_rc faulty_prune(struct rs_storage *storage, const char *path, unsigned levels, struct rs_storage_batch *batch,
+                          struct rs_err *err)
+{
+    RS_TRY(gate(storage, RS_FAULTY_REMOVE, path, err));
+    return rs_storage_prune(inner_of(storage), path, levels, batch, err);
+}
+
 /* A directory that breaks off after some children. */
 struct broken_off {
     rs_storage_visit *visit;
@@ -359,6 +373,8 @@ static const struct rs_storage_ops faulty_ops = {
     .near = faulty_near,
     .mkdir = faulty_mkdir,
     .remove = faulty_remove,
+    .remove_if = faulty_remove_if,
+    .prune = faulty_prune,
     .scan = faulty_scan,
     .sync = faulty_sync,
     .flushes = faulty_flushes,

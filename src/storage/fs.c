@@ -19,8 +19,8 @@
  * where the file system keeps no fractions. */
 #define STAMP_MARGIN_NS (10 * 1000 * 1000)
 #define STAMP_MARGIN_COARSE_NS ((int64_t)2 * 1000 * 1000 * 1000)
-/* Somebody else may remove the directory that was just made; more often than this is no accident. */
-#define PARENT_ATTEMPTS 8
+/* Somebody else may remove the directory that was just made (fs_prune.c); more often than this is no accident. */
+#define PARENT_ATTEMPTS 64
 
 /* --- paths --- */
 
@@ -274,6 +274,8 @@ static const struct rs_storage_ops fs_ops = {
     .keep = fs_keep,
     .mkdir = fs_mkdir,
     .remove = fs_remove,
+    .remove_if = fs_remove_if,
+    .prune = fs_prune,
     .scan = fs_scan,
     .sync = fs_sync,
     .flushes = fs_flushes,

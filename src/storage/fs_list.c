@@ -12,7 +12,7 @@
 /* Deeper than any tree of ours; a loop of mounts would end here. */
 #define REMOVE_DEPTH 64
 /* A directory that others keep filling is not removed at any price. */
-#define REMOVE_ATTEMPTS 8
+#define REMOVE_ATTEMPTS 64
 
 static void close_directory(DIR **dir)
 {

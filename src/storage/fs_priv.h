@@ -76,6 +76,8 @@ rs_rc fs_write_temporary(struct fs *fs, const char *path, rs_str bytes, bool dur
 /* fs_replace.c: see SWAP there. */
 rs_rc fs_replace(struct rs_storage *storage, const char *path, rs_str bytes, rs_storage_accept *accept, void *ctx,
                  struct rs_storage_batch *batch, struct rs_err *err);
+rs_rc fs_remove_if(struct rs_storage *storage, const char *path, rs_storage_accept *accept, void *ctx,
+                   struct rs_storage_batch *batch, struct rs_err *err);
 
 /* fs_root.c: see ROOT there. */
 void fs_root_init(struct fs *fs, int *fd, const char *path);
@@ -110,6 +112,10 @@ rs_rc fs_sync(struct rs_storage *storage, struct rs_storage_batch *batch, struct
 /* fs_list.c */
 rs_rc fs_scan(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx, struct rs_err *err);
 rs_rc fs_remove(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err);
+
+/* fs_prune.c */
+rs_rc fs_prune(struct rs_storage *storage, const char *path, unsigned levels, struct rs_storage_batch *batch,
+               struct rs_err *err);
 
 /* fs_append.c */
 rs_rc fs_append_create(struct rs_storage *storage, const char *path, struct rs_err *err);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SWAP: replacing an object on a condition. Whoever replaces holds a lock from the look at what is there to the rename,
- * so that of all who ask "only if it is still A" one wins. The lock is an open-file-description lock on one of LOCKS
- * empty files in our own part of the root, chosen by the path: it works between threads and between processes, over NFS
- * as well, and whoever dies leaves none behind. The files stay; a path's number is a part of what processes agree on.
+ * SWAP: replacing or removing an object on a condition. Whoever does holds a lock from the look at what is there to the
+ * rename, so that of all who ask "only if it is still A" one wins. The lock is an open-file-description lock on one of
+ * LOCKS empty files in our own part of the root, chosen by the path: it works between threads and between processes,
+ * over NFS as well, and whoever dies leaves none behind. The files stay; a path's number is a part of what processes
+ * agree on.
  *
  * What costs time is done outside of the lock: bytes are synced under a temporary name before, the directory after. So
  * the next one may see what is not durable yet; its own sync of the same directory makes both so.
@@ -86,22 +87,31 @@ static rs_rc take_lock(struct fs *fs, const char *path, int *out_fd, struct rs_e
     return rs_err_set(err, RS_E_UNAVAILABLE, "%s is removed all the time", lock);
 }
 
+/* Looks at what is there, and asks. *out_there: something is. */
+static rs_rc ask_locked(struct fs *fs, const char *path, rs_storage_accept *accept, void *ctx, bool *out_there,
+                        struct rs_err *err)
+{
+    RS_AUTO(rs_buf_release) struct rs_buf held;
+    rs_buf_init(&held, RS_REPLACE_MAX);
+    rs_rc rc = fs_read(&fs->storage, path, &held, err);
+    if (rc == RS_E_TOO_BIG)
+        return rs_err_set(err, RS_E_CORRUPT, "%s is too large for its kind", path);
+    if (rc != RS_OK && rc != RS_E_NOT_FOUND)
+        return rc;
+    rs_str bytes = rs_buf_str(&held);
+    *out_there = rc == RS_OK;
+    if (!accept(ctx, rc == RS_OK ? &bytes : NULL))
+        return rs_err_set(err, RS_E_PRECONDITION, "%s is not as it was asked for", path);
+    return RS_OK;
+}
+
 /* Looks, asks, renames. RS_E_NOT_FOUND: the temporary file is gone, together with its directory. */
 static rs_rc swap_locked(struct fs *fs, const char *path, const char *tmp, rs_storage_accept *accept, void *ctx,
                          struct rs_err *err)
 {
-    RS_AUTO(rs_buf_release) struct rs_buf held;
-    rs_buf_init(&held, RS_REPLACE_MAX);
-    if (accept != NULL) {
-        rs_rc rc = fs_read(&fs->storage, path, &held, err);
-        if (rc == RS_E_TOO_BIG)
-            return rs_err_set(err, RS_E_CORRUPT, "%s is too large for its kind", path);
-        if (rc != RS_OK && rc != RS_E_NOT_FOUND)
-            return rc;
-        rs_str bytes = rs_buf_str(&held);
-        if (!accept(ctx, rc == RS_OK ? &bytes : NULL))
-            return rs_err_set(err, RS_E_PRECONDITION, "%s is not as it was asked for", path);
-    }
+    bool there;
+    if (accept != NULL)
+        RS_TRY(ask_locked(fs, path, accept, ctx, &there, err));
     if (renameat(fs->root, tmp, fs->root, fs_relative(path)) == 0)
         return RS_OK;
     return errno == ENOENT ? RS_E_NOT_FOUND : fs_err_place(err, errno, path);
@@ -137,4 +147,29 @@ rs_rc fs_replace(struct rs_storage *storage, const char *path, rs_str bytes, rs_
         return rc;
     }
     return fs_err_place(err, ENOENT, path);
+}
+
+static rs_rc remove_locked(struct fs *fs, const char *path, rs_storage_accept *accept, void *ctx, struct rs_err *err)
+{
+    bool there = true;
+    struct fs_identity identity;
+    rs_rc rc = accept != NULL ? ask_locked(fs, path, accept, ctx, &there, err) : RS_OK;
+    if (!there)
+        return fs_err_use(fs, err, ENOENT, "remove", path);
+    RS_TRY(rc);
+    if (fs_identify_at(fs->root, fs_relative(path), &identity) == 0)
+        fs_forget(fs, &identity);
+    return unlinkat(fs->root, fs_relative(path), 0) == 0 ? RS_OK : fs_err_use(fs, err, errno, "remove", path);
+}
+
+rs_rc fs_remove_if(struct rs_storage *storage, const char *path, rs_storage_accept *accept, void *ctx,
+                   struct rs_storage_batch *batch, struct rs_err *err)
+{
+    struct fs *fs = (struct fs *)storage;
+    RS_AUTO(rs_fd_close) int lock = -1;
+    RS_TRY(fs_batch_room(fs, batch, err));
+    RS_TRY(take_lock(fs, path, &lock, err));
+    RS_TRY(remove_locked(fs, path, accept, ctx, err));
+    rs_storage_batch_add(batch, fs_parent(path), 0);
+    return RS_OK;
 }

@@ -201,6 +201,54 @@ static rs_rc memory_remove(struct rs_storage *storage, const char *path, struct 
     return RS_OK;
 }
 
+static rs_rc memory_remove_if(struct rs_storage *storage, const char *path, rs_storage_accept *accept, void *ctx,
+                              struct rs_storage_batch *batch, struct rs_err *err)
+{
+    struct memory *memory = (struct memory *)storage;
+    (void)batch;
+    for (;;) { /* as memory_replace */
+        RS_AUTO(memory_object_unref) struct memory_object *held = NULL;
+        struct memory_node *node = NULL;
+        struct rs_storage_stat st;
+        RS_TRY(hold(memory, path, &held, &st, err));
+        memory_object_unref(&held);
+        if (accept != NULL)
+            RS_TRY(ask(memory, path, accept, ctx, &held, &st, err));
+        else
+            RS_TRY(hold(memory, path, &held, &st, err));
+        rs_mutex_lock(&memory->mutex);
+        bool is_still = is_still_locked(memory, path, held, &st);
+        if (is_still && held != NULL)
+            node = memory_detach_locked(memory, path);
+        rs_mutex_unlock(&memory->mutex);
+        memory_destroy(memory, node);
+        if (is_still)
+            return held != NULL ? RS_OK : nothing(err, path);
+    }
+}
+
+static rs_rc memory_prune(struct rs_storage *storage, const char *path, unsigned levels, struct rs_storage_batch *batch,
+                          struct rs_err *err)
+{
+    struct memory *memory = (struct memory *)storage;
+    char at[RS_STORAGE_PATH_MAX + 1];
+    size_t slash;
+    (void)batch, (void)err;
+    RS_ASSERT(rs_str_copy_z(rs_str_c(path), at, sizeof(at)));
+    for (; levels > 0 && at[0] != '\0'; levels--) {
+        rs_mutex_lock(&memory->mutex);
+        const struct memory_node *node = memory_find_locked(memory, at);
+        bool is_needed = node != NULL && (!memory_is_directory(node) || node->children != NULL);
+        struct memory_node *detached = node != NULL && !is_needed ? memory_detach_locked(memory, at) : NULL;
+        rs_mutex_unlock(&memory->mutex);
+        memory_destroy(memory, detached);
+        if (is_needed || !rs_str_rfind(rs_str_c(at), '/', &slash))
+            break;
+        at[slash] = '\0';
+    }
+    return RS_OK;
+}
+
 /* --- listing --- */
 
 static bool take_name(void *ctx, const struct memory_node *node)
@@ -293,6 +341,8 @@ static const struct rs_storage_ops memory_ops = {
     .keep = memory_keep,
     .mkdir = memory_mkdir,
     .remove = memory_remove,
+    .remove_if = memory_remove_if,
+    .prune = memory_prune,
     .scan = memory_scan,
     .sync = memory_sync,
     .flushes = memory_flushes,

@@ -75,9 +75,17 @@ rs_rc rs_storage_batch_room(struct rs_storage *storage, struct rs_storage_batch 
     return RS_OK;
 }
 
+static bool batch_has(const struct rs_storage_batch *batch, rs_str directory)
+{
+    for (size_t i = 0; i < batch->count; i++)
+        if (rs_str_eq_c(directory, batch->pending[i].directory))
+            return true;
+    return false;
+}
+
 void rs_storage_batch_add(struct rs_storage_batch *batch, rs_str directory, uint64_t file)
 {
-    if (batch == NULL)
+    if (batch == NULL || (file == 0 && batch_has(batch, directory)))
         return;
     RS_ASSERT(batch->count < RS_BATCH_MAX);
     struct rs_storage_pending *pending = &batch->pending[batch->count++];
@@ -168,6 +176,20 @@ rs_rc rs_storage_remove(struct rs_storage *storage, const char *path, struct rs_
     RS_TRY(check_object(path, err));
     struct storage_count count = storage_count_begin(storage, RS_VALUE_OPERATION_REMOVE);
     return storage_count_end(&count, storage->ops->remove(storage, path, batch, err));
+}
+
+rs_rc rs_storage_remove_if(struct rs_storage *storage, const char *path, rs_storage_accept *accept, void *ctx,
+                           struct rs_storage_batch *batch, struct rs_err *err)
+{
+    RS_TRY(check_object(path, err));
+    return storage->ops->remove_if(storage, path, accept, ctx, batch, err);
+}
+
+rs_rc rs_storage_prune(struct rs_storage *storage, const char *path, unsigned levels, struct rs_storage_batch *batch,
+                       struct rs_err *err)
+{
+    RS_TRY(check_object(path, err));
+    return storage->ops->prune != NULL ? storage->ops->prune(storage, path, levels, batch, err) : RS_OK;
 }
 
 rs_rc rs_storage_scan(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx,

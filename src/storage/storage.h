@@ -73,6 +73,15 @@ rs_rc rs_storage_keep(struct rs_storage *storage, const char *path, struct rs_st
 /* Removes an object, or everything below a path. Nothing there is RS_OK. */
 rs_rc rs_storage_remove(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch,
                         struct rs_err *err);
+/* Removes an object if `accept` (NULL: always) agrees to what is there, in one order with rs_storage_replace:
+ * RS_E_PRECONDITION otherwise. RS_E_NOT_FOUND. */
+rs_rc rs_storage_remove_if(struct rs_storage *storage, const char *path, rs_storage_accept *accept, void *ctx,
+                           struct rs_storage_batch *batch, struct rs_err *err);
+/* Removes a directory and those above it, `levels` in all, as far as they are empty, and puts the nearest that is left
+ * into the batch: with it is durable whatever was removed below without a batch. Harmless to writers. A driver without
+ * directories does nothing. */
+rs_rc rs_storage_prune(struct rs_storage *storage, const char *path, unsigned levels, struct rs_storage_batch *batch,
+                       struct rs_err *err);
 /* The children of a directory in any order, in memory that does not grow with their number. The callback returns false
  * to stop. Nothing there, or no directory: RS_E_NOT_FOUND. The directory flag is exact. What is written just now and
  * has no name yet is left out. A child that comes or goes meanwhile may be told or not, or twice; all others are told

@@ -29,6 +29,10 @@ struct rs_storage_ops {
     void (*near)(struct rs_storage *storage, const char *path); /* may be NULL */
     rs_rc (*mkdir)(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err);
     rs_rc (*remove)(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err);
+    rs_rc (*remove_if)(struct rs_storage *storage, const char *path, rs_storage_accept *accept, void *ctx,
+                       struct rs_storage_batch *batch, struct rs_err *err);
+    rs_rc (*prune)(struct rs_storage *storage, const char *path, unsigned levels, struct rs_storage_batch *batch,
+                   struct rs_err *err); /* may be NULL */
     rs_rc (*scan)(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx, struct rs_err *err);
     rs_rc (*sync)(struct rs_storage *storage, struct rs_storage_batch *batch, struct rs_err *err);
     uint64_t (*flushes)(const struct rs_storage *storage);
@@ -60,5 +64,5 @@ struct rs_storage_file {
 
 /* Makes room for one more entry: syncs a batch that is full. NULL is fine. Call it before what cannot be undone. */
 rs_rc rs_storage_batch_room(struct rs_storage *storage, struct rs_storage_batch *batch, struct rs_err *err);
-/* Adds an entry; the batch keeps a copy of the directory. There must be room. NULL is fine. */
+/* Adds an entry; the batch keeps a copy of the directory, once. There must be room. NULL is fine. */
 void rs_storage_batch_add(struct rs_storage_batch *batch, rs_str directory, uint64_t file);

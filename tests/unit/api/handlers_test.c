@@ -400,6 +400,40 @@ static void test_read_only(void **state)
     done(f);
 }
 
+static void test_delete(void **state)
+{
+    struct fixture *f = *state;
+    struct rs_digest manifest, blob;
+
+    push_manifest(f, "a", "latest", &manifest);
+    push_blob(f, "a", "bytes", &blob);
+    assert_int_equal(call(f, rs_api_manifest_delete, RS_METHOD_DELETE, "/x", "a", "latest"), RS_E_UNSUPPORTED);
+    assert_non_null(strstr(f->err.text, "storage.delete.enabled"));
+    assert_int_equal(call(f, rs_api_blob_delete, RS_METHOD_DELETE, "/x", "a", blob.text), RS_E_UNSUPPORTED);
+    f->config.storage.delete_enabled = true;
+    assert_int_equal(call(f, rs_api_manifest_delete, RS_METHOD_DELETE, "/x", "a", "sha256:12"), RS_E_DIGEST_INVALID);
+    assert_int_equal(call(f, rs_api_manifest_delete, RS_METHOD_DELETE, "/x", "a", ".bad"), RS_E_MANIFEST_UNKNOWN);
+    assert_int_equal(call(f, rs_api_manifest_delete, RS_METHOD_DELETE, "/x", "b", "latest"), RS_E_MANIFEST_UNKNOWN);
+    assert_int_equal(call(f, rs_api_manifest_delete, RS_METHOD_DELETE, "/x", "a", unknown), RS_E_MANIFEST_UNKNOWN);
+    assert_int_equal(call(f, rs_api_blob_delete, RS_METHOD_DELETE, "/x", "a", "sha256:12"), RS_E_DIGEST_INVALID);
+    assert_int_equal(call(f, rs_api_blob_delete, RS_METHOD_DELETE, "/x", "a", unknown), RS_E_BLOB_UNKNOWN);
+    assert_int_equal(call(f, rs_api_blob_delete, RS_METHOD_DELETE, "/x", "b", blob.text), RS_E_BLOB_UNKNOWN);
+
+    assert_int_equal(call(f, rs_api_manifest_delete, RS_METHOD_DELETE, "/x", "a", "latest"), RS_OK);
+    assert_int_equal(f->req.reply.status, 202);
+    assert_int_equal(call(f, rs_api_manifest_get, RS_METHOD_GET, "/x", "a", "latest"), RS_E_MANIFEST_UNKNOWN);
+    assert_int_equal(call(f, rs_api_manifest_delete, RS_METHOD_DELETE, "/x", "a", manifest.text), RS_OK);
+    assert_int_equal(f->req.reply.status, 202);
+    assert_int_equal(call(f, rs_api_manifest_get, RS_METHOD_GET, "/x", "a", manifest.text), RS_E_MANIFEST_UNKNOWN);
+    assert_int_equal(call(f, rs_api_blob_delete, RS_METHOD_DELETE, "/x", "a", blob.text), RS_OK);
+    assert_int_equal(f->req.reply.status, 202);
+    assert_int_equal(call(f, rs_api_blob_get, RS_METHOD_HEAD, "/x", "a", blob.text), RS_E_BLOB_UNKNOWN);
+    f->config.storage.read_only = true;
+    assert_int_equal(call(f, rs_api_blob_delete, RS_METHOD_DELETE, "/x", "a", blob.text), RS_E_UNSUPPORTED);
+    assert_non_null(strstr(f->err.text, "read-only"));
+    done(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -415,6 +449,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_state_is_emitted_with_a_secret, setup, teardown),
         cmocka_unit_test_setup_teardown(test_mount, setup, teardown),
         cmocka_unit_test_setup_teardown(test_read_only, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_delete, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -119,8 +119,7 @@ static void stock_file_3(void **state)
                            "    threshold: 3\n",
                            NULL);
     assert_int_equal(l.rc, RS_OK);
-    assert_string_equal(rs_buf_z(&l.told), "W 13 storage.delete.enabled\n"
-                                           "W 16 http.debug\n"
+    assert_string_equal(rs_buf_z(&l.told), "W 16 http.debug\n"
                                            "W 24 health.storagedriver\n");
     assert_true(l.config->storage.delete_enabled);
     unload(&l);

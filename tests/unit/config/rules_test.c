@@ -57,8 +57,8 @@ static void storage_options(void **state)
 #define STORAGE VERSION "storage:\n  filesystem:\n"
     static const struct told_case cases[] = {
         {STORAGE "  delete: {enabled: false}\n", NULL, ""},
-        {STORAGE "  delete: {enabled: true}\n", NULL, "W 4 storage.delete.enabled\n"},
-        {STORAGE "  delete: {enabled: sure}\n", NULL, "W 4 storage.delete.enabled\nE 4 storage.delete.enabled\n"},
+        {STORAGE "  delete: {enabled: true}\n", NULL, ""},
+        {STORAGE "  delete: {enabled: sure}\n", NULL, "E 4 storage.delete.enabled\n"},
         {STORAGE "  redirect: {disable: true}\n", NULL, ""},
         {STORAGE "  redirect:\n", NULL, "E 4 storage.redirect\n"},
         {STORAGE "  redirect: {disable: 1}\n", NULL, "E 4 storage.redirect.disable\n"},

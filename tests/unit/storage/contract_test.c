@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What storage.h promises, of each driver: one list of cases. */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -585,6 +586,98 @@ static void test_what_stands_in_its_place_is_told(void **state)
     assert_int_equal(swap(t, NULL, "A", &t->err), RS_E_IO);
 }
 
+/* --- removing beside writers --- */
+
+static rs_rc remove_if(struct temp *t, const char *path, const char *bytes)
+{
+    char wanted[20];
+    assert_true(rs_str_copy_z(rs_str_c(bytes), wanted, sizeof(wanted)));
+    return rs_storage_remove_if(t->storage, path, equals, wanted, &t->batch, &t->err);
+}
+
+static void prune(struct temp *t, const char *path, unsigned levels)
+{
+    assert_int_equal(rs_storage_prune(t->storage, path, levels, &t->batch, &t->err), RS_OK);
+}
+
+static void test_removes_only_what_holds_the_bytes(void **state)
+{
+    struct temp *t = *state;
+    temp_put_loose(t, "/d/a", "one");
+    assert_int_equal(remove_if(t, "/d/a", "two"), RS_E_PRECONDITION);
+    assert_int_equal(remove_if(t, "/d/a", "on"), RS_E_PRECONDITION);
+    assert_int_equal(remove_if(t, "/d/a", "one more"), RS_E_PRECONDITION);
+    assert_int_equal(remove_if(t, "/d/none", "one"), RS_E_NOT_FOUND);
+    assert_int_equal(remove_if(t, "/none/a", "one"), RS_E_NOT_FOUND);
+    assert_int_equal(rs_storage_remove_if(t->storage, "/none", NULL, NULL, &t->batch, &t->err), RS_E_NOT_FOUND);
+    temp_assert_holds(t, "/d/a", "one");
+    assert_int_equal(remove_if(t, "/d/a", "one"), RS_OK);
+    assert_false(is_there(t, "/d/a"));
+    temp_sync(t);
+}
+
+static void test_prunes_what_is_empty_and_no_more(void **state)
+{
+    struct temp *t = *state;
+    temp_put_loose(t, "/d/keep", "x");
+    temp_put_loose(t, "/d/a/b/c/f", "x");
+    prune(t, "/d/a/b/c", 3); /* something is in it */
+    assert_true(is_there(t, "/d/a/b/c/f"));
+    assert_int_equal(rs_storage_remove(t->storage, "/d/a/b/c/f", NULL, &t->err), RS_OK);
+    prune(t, "/d/a/b/c", 2);
+    assert_false(is_there(t, "/d/a/b"));
+    assert_true(is_there(t, "/d/a"));
+    prune(t, "/d/a/b/c", 9); /* what others have removed counts as gone */
+    assert_false(is_there(t, "/d/a"));
+    assert_true(is_there(t, "/d/keep"));
+    prune(t, "/none/at/all", 3);
+    temp_sync(t);
+}
+
+struct pruned_writer {
+    struct temp *t;
+    struct rs_err err;
+    atomic_bool stop;
+    int failures;
+};
+
+/* Writes into a directory that the other one prunes all the time. */
+static void *write_on(void *arg)
+{
+    struct pruned_writer *r = arg;
+    for (int i = 0; i < 3000 && r->failures == 0; i++) {
+        struct rs_storage_batch batch;
+        rs_storage_batch_init(&batch);
+        const char *bytes = i % 2 ? "odd" : "even";
+        if (rs_storage_replace(r->t->storage, "/r/a/b/f", rs_str_c(bytes), NULL, NULL, NULL, &r->err) != RS_OK)
+            r->failures++;
+    }
+    atomic_store(&r->stop, true);
+    return NULL;
+}
+
+static void test_writers_are_not_disturbed(void **state)
+{
+    struct temp *t = *state;
+    struct pruned_writer racer = {.t = t};
+    pthread_t thread;
+    temp_put_loose(t, "/r/keep", "x");
+    assert_int_equal(pthread_create(&thread, NULL, write_on, &racer), 0);
+    while (!atomic_load(&racer.stop)) {
+        char odd[] = "odd";
+        struct rs_err err;
+        (void)rs_storage_remove_if(t->storage, "/r/a/b/f", equals, odd, NULL, &err); /* what it finds is chance */
+        assert_int_equal(rs_storage_prune(t->storage, "/r/a/b", 2, NULL, &t->err), RS_OK);
+    }
+    pthread_join(thread, NULL);
+    if (racer.failures > 0)
+        fail_msg("%s", racer.err.text);
+    /* The last one is odd: it may be gone. An even one never is, until it was replaced. */
+    temp_put_loose(t, "/r/a/b/f", "even");
+    assert_int_equal(remove_if(t, "/r/a/b/f", "odd"), RS_E_PRECONDITION);
+    temp_assert_holds(t, "/r/a/b/f", "even");
+}
+
 /* --- many at once --- */
 
 #define ROUNDS 400
@@ -811,7 +904,8 @@ static int setup_faulty(void **state)
         T(test_remove_an_object, setup), T(test_remove_a_tree, setup), T(test_remove_of_nothing, setup),               \
         T(test_directories_are_made, setup), T(test_a_reader_sees_old_or_new, setup),                                  \
         T(test_makers_and_removers_meet, setup), T(test_many_publish_the_same, setup),                                 \
-        T(test_several_remove_the_same, setup)
+        T(test_several_remove_the_same, setup), T(test_removes_only_what_holds_the_bytes, setup),                      \
+        T(test_prunes_what_is_empty_and_no_more, setup), T(test_writers_are_not_disturbed, setup)
 
 int main(void)
 {

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TAGS BEFORE REVISIONS. A tag never leads to a revision that is gone, neither for a reader, who trusts a revision that
+ * he saw a moment ago as long as its tag is there (tag.h), nor after a crash:
+ * 1. A delete removes the tags that point to the manifest and syncs, then the revision and syncs.
+ * 2. A push makes the revision and syncs, then the tag.
+ * 3. Both at once, here or in another process: the delete looks at the tags once more when the revision is gone, the
+ *    push looks at the revision once more when the tag is set. Each writes before it looks, so one of them sees the
+ *    other: either the delete finds the new tag and removes it (the push came first, and is deleted), or the push finds
+ *    its revision missing and makes both again (the push came last, and is there). Between the two a reader may meet
+ *    a tag without its revision, and is told that there is no such manifest.
+ * What remains: a push that makes both again while the delete takes its second look may lose its tag and keep its
+ * manifest.
+ *
+ * A tag is removed only while it points to the manifest: one that was moved on since we looked stays. What writers put
+ * into its directory meanwhile stays too (storage.h: remove_if, prune). A history entry (index) may be lost that way;
+ * nobody needs one.
+ */
+#include "base/clock.h"
+#include "registry/link.h"
+#include "registry/manifest.h"
+#include "registry/paths.h"
+#include "registry/registry_priv.h"
+
+/* The second look skips tags that were set so long before the delete began. */
+#define YOUNG_S 60
+#define TAG_LEVELS 2   /* tags/<tag>/current */
+#define INDEX_LEVELS 3 /* index/<algorithm>/<hex> */
+
+/* --- one tag --- */
+
+struct index_ctx {
+    struct rs_registry *registry;
+    rs_str repository;
+    rs_str tag;
+    rs_str alg;
+};
+
+static bool visit_index_link(void *ctx, rs_str hex, bool is_directory)
+{
+    const struct index_ctx *c = ctx;
+    struct rs_path path;
+    struct rs_digest digest;
+    char text[RS_DIGEST_TEXT_MAX];
+    int len = snprintf(text, sizeof text, RS_STR_FMT ":" RS_STR_FMT, RS_STR_ARG(c->alg), RS_STR_ARG(hex));
+    if (!is_directory || len < 0 || (size_t)len >= sizeof text ||
+        rs_digest_parse(rs_str_c(text), &digest, NULL) != RS_OK)
+        return true;
+    rs_path_tag_index(&path, c->repository, c->tag, &digest);
+    rs_storage_remove(c->registry->storage, path.z, NULL, NULL);
+    rs_storage_prune(c->registry->storage, rs_path_parent(&path), INDEX_LEVELS, NULL, NULL);
+    return true;
+}
+
+/* What is left of a tag whose link is gone. Index links count for nothing without it, so failing is no harm. */
+static void remove_index(struct rs_registry *registry, rs_str repository, rs_str tag)
+{
+    struct index_ctx c = {registry, repository, tag, {0}};
+    for (int alg = 0; alg < RS_HASH_ALGS; alg++) {
+        struct rs_path path;
+        c.alg = rs_str_c(rs_hash_name((enum rs_hash_alg)alg));
+        rs_path_tag_indexes(&path, repository, tag, (enum rs_hash_alg)alg);
+        rs_storage_scan(registry->storage, path.z, visit_index_link, &c, NULL);
+    }
+}
+
+/* The batch makes the removal of the link durable as well. */
+static rs_rc remove_rest(struct rs_registry *registry, rs_str repository, rs_str tag, struct rs_storage_batch *batch,
+                         struct rs_err *err)
+{
+    struct rs_path path;
+    remove_index(registry, repository, tag);
+    rs_path_tag_current(&path, repository, tag);
+    return rs_storage_prune(registry->storage, rs_path_parent(&path), TAG_LEVELS, batch, err);
+}
+
+rs_rc rs_tag_remove(struct rs_registry *registry, rs_str repository, rs_str tag, const struct rs_digest *digest,
+                    struct rs_storage_batch *batch, struct rs_err *err)
+{
+    struct rs_path path;
+    rs_path_tag_current(&path, repository, tag);
+    RS_TRY(rs_link_remove(registry->storage, path.z, digest, NULL, err));
+    return remove_rest(registry, repository, tag, batch, err);
+}
+
+rs_rc rs_tag_delete(struct rs_registry *registry, rs_str repository, rs_str tag, struct rs_err *err)
+{
+    RS_AUTO(rs_storage_batch_release) struct rs_storage_batch batch;
+    rs_storage_batch_init(&batch);
+    rs_rc rc = rs_tag_remove(registry, repository, tag, NULL, &batch, err);
+    if (rc == RS_E_NOT_FOUND)
+        return rs_err_set(err, RS_E_MANIFEST_UNKNOWN, "repository " RS_STR_FMT " has no tag " RS_STR_FMT,
+                          RS_STR_ARG(repository), RS_STR_ARG(tag));
+    RS_TRY(rc);
+    return rs_storage_sync(registry->storage, &batch, err);
+}
+
+/* --- a manifest and its tags --- */
+
+struct sweep {
+    struct rs_registry *registry;
+    rs_str repository;
+    const struct rs_digest *digest;
+    int64_t since_s; /* only tags that were set since then */
+    struct rs_storage_batch batch;
+    rs_rc rc;
+    struct rs_err *err;
+};
+
+/* A link that cannot be understood points to nothing. */
+static rs_rc points_here(struct sweep *s, const char *path, bool *out_here)
+{
+    struct rs_digest held;
+    struct rs_storage_stat st;
+    *out_here = false;
+    if (s->since_s != INT64_MIN) {
+        rs_rc rc = rs_storage_stat(s->registry->storage, path, &st, s->err);
+        if (rc != RS_OK || st.mtime_s < s->since_s)
+            return rc == RS_E_NOT_FOUND ? RS_OK : rc;
+    }
+    rs_rc rc = rs_link_read(s->registry->storage, path, &held, s->err);
+    *out_here = rc == RS_OK && rs_digest_eq(&held, s->digest);
+    return rc == RS_E_NOT_FOUND || rc == RS_E_CORRUPT ? RS_OK : rc;
+}
+
+static rs_rc sweep_tag(struct sweep *s, rs_str tag)
+{
+    struct rs_path path;
+    bool here;
+    rs_path_tag_current(&path, s->repository, tag);
+    RS_TRY(points_here(s, path.z, &here));
+    if (!here)
+        return RS_OK;
+    rs_rc rc = rs_tag_remove(s->registry, s->repository, tag, s->digest, &s->batch, s->err);
+    return rc == RS_E_NOT_FOUND || rc == RS_E_PRECONDITION ? RS_OK : rc; /* removed or moved on meanwhile */
+}
+
+static bool visit_tag(void *ctx, rs_str name, bool is_directory)
+{
+    struct sweep *s = ctx;
+    if (is_directory && rs_tag_check(name, NULL) == RS_OK)
+        s->rc = sweep_tag(s, name);
+    return s->rc == RS_OK;
+}
+
+/* Removes the tags that point to the manifest, durably. */
+static rs_rc sweep_tags(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
+                        int64_t since_s, struct rs_err *err)
+{
+    struct rs_path path;
+    struct sweep s = {registry, repository, digest, since_s, .err = err};
+    rs_storage_batch_init(&s.batch);
+    rs_path_tags(&path, repository);
+    rs_rc rc = rs_storage_scan(registry->storage, path.z, visit_tag, &s, err);
+    if (rc == RS_OK)
+        rc = s.rc;
+    if (rc == RS_OK)
+        rc = rs_storage_sync(registry->storage, &s.batch, err);
+    rs_storage_batch_release(&s.batch);
+    return rc == RS_E_NOT_FOUND ? RS_OK : rc; /* it never had a tag */
+}
+
+static rs_rc remove_revision(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
+                             struct rs_err *err)
+{
+    struct rs_path path;
+    RS_AUTO(rs_storage_batch_release) struct rs_storage_batch batch;
+    rs_storage_batch_init(&batch);
+    rs_path_revision_link(&path, repository, digest);
+    RS_TRY(rs_storage_remove(registry->storage, path.z, NULL, err));
+    RS_TRY(rs_storage_prune(registry->storage, rs_path_parent(&path), 1, &batch, err));
+    return rs_storage_sync(registry->storage, &batch, err);
+}
+
+rs_rc rs_manifest_delete(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
+                         struct rs_err *err)
+{
+    struct rs_path path;
+    struct rs_storage_stat st;
+    int64_t began_s = rs_wall_s();
+    rs_path_revision_link(&path, repository, digest);
+    rs_rc rc = rs_storage_stat(registry->storage, path.z, &st, err);
+    if (rc == RS_E_NOT_FOUND)
+        return rs_err_set(err, RS_E_MANIFEST_UNKNOWN, "repository " RS_STR_FMT " has no manifest %s",
+                          RS_STR_ARG(repository), digest->text);
+    RS_TRY(rc);
+    RS_TRY(sweep_tags(registry, repository, digest, INT64_MIN, err));
+    RS_TRY(remove_revision(registry, repository, digest, err));
+    return sweep_tags(registry, repository, digest, RS_MIN(began_s, rs_wall_s()) - YOUNG_S, err);
+}
