@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from lib import images, roots
+from lib import images
 from lib.client import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX
 from lib.disk import Tree
 from lib.engines import INSECURE
