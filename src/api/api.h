@@ -7,6 +7,7 @@
 #pragma once
 
 #include "config/config.h"
+#include "events/events.h"
 #include "http/server.h"
 #include "registry/registry.h"
 
@@ -17,5 +18,7 @@ rs_rc rs_api_new(const struct rs_config *config, struct rs_api **out, struct rs_
 void rs_api_free(struct rs_api **api); /* after the server */
 /* The registry to serve, borrowed. Before the server starts. */
 void rs_api_attach(struct rs_api *api, struct rs_registry *registry);
+/* Where events go, borrowed; NULL: nowhere. Before the server starts. */
+void rs_api_attach_events(struct rs_api *api, struct rs_events *events);
 /* Sets routes, ctx and callbacks; the limits are the caller's. Borrows api. */
 void rs_api_http(struct rs_api *api, struct rs_http_config *out);

@@ -8,7 +8,8 @@
 struct rs_api {
     const struct rs_config *config;
     struct rs_registry *registry;
-    struct rs_route *routes; /* their patterns begin with http.prefix */
+    struct rs_events *events; /* NULL: nobody wants to know */
+    struct rs_route *routes;  /* their patterns begin with http.prefix */
     size_t route_count;
     struct rs_api_cells *cells; /* measure.c's, of each route */
     struct rs_header *headers;   /* http.headers, several values of one name joined */
@@ -64,7 +65,26 @@ bool rs_condition_holds(void *ctx, const struct rs_digest *held);
 rs_rc rs_condition_failed(struct rs_request *req, const struct rs_condition *condition, rs_str reference,
                           struct rs_err *err);
 
+/* --- event.c: notifications. Without an endpoint these cost next to nothing --- */
+#define RS_API_BLOB_TYPE "application/octet-stream" /* what events say of every blob, as registry:2's do */
+struct rs_api_manifest_event {
+    const struct rs_digest *digest;
+    rs_str media_type; /* of a push: the client's Content-Type */
+    rs_str bytes;
+    rs_str tag; /* of the request; empty: it was by digest */
+};
+/* Only where api->events is not NULL; may make the request a worker's. */
+void rs_api_event_manifest(const struct rs_api *api, struct rs_request *req, enum rs_event_action action,
+                           const struct rs_api_manifest_event *told);
+/* from: of a mount, else empty. */
+void rs_api_event_blob(const struct rs_api *api, struct rs_request *req, enum rs_event_action action,
+                       const struct rs_digest *digest, uint64_t size, rs_str from);
+/* A manifest or blob by its digest, or a tag; the other one is empty. */
+void rs_api_event_delete(const struct rs_api *api, struct rs_request *req, rs_str digest, rs_str tag);
+
 /* --- location.c --- */
+/* A path ("/v2/…") as the address that a client should use, in the arena. */
+rs_str rs_api_url(const struct rs_api *api, struct rs_request *req, rs_str path);
 /* Sets Location to a path ("/v2/…"): behind http.host, or behind http.prefix at the address that the client used. */
 void rs_api_location(const struct rs_api *api, struct rs_request *req, rs_str path);
 

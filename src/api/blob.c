@@ -28,6 +28,7 @@ static rs_rc head_blob(struct rs_api *api, struct rs_request *req, const struct 
     uint64_t size = 0;
 
     RS_TRY(rs_blob_stat(api->registry, req->captures[0], digest, &size, err));
+    rs_api_event_blob(api, req, RS_EVENT_PULL, digest, size, (rs_str){0});
     cache_headers(req, digest);
     if (rs_api_not_modified(req, digest)) {
         req->reply.status = 304;
@@ -50,6 +51,7 @@ rs_rc rs_api_blob_get(struct rs_request *req, void *ctx, struct rs_err *err)
     if (req->method == RS_METHOD_HEAD)
         return head_blob(api, req, &digest, err);
     RS_TRY(rs_blob_open(api->registry, req->captures[0], &digest, &body, err));
+    rs_api_event_blob(api, req, RS_EVENT_PULL, &digest, body.length, (rs_str){0});
     if (rs_api_not_modified(req, &digest)) {
         rs_source_release(&body);
         cache_headers(req, &digest);

@@ -74,16 +74,20 @@ static struct origin find_origin(const struct rs_request *req)
 }
 
 /* http.host is the whole beginning, and may hold a path: http.prefix is not added to it. */
-void rs_api_location(const struct rs_api *api, struct rs_request *req, rs_str path)
+rs_str rs_api_url(const struct rs_api *api, struct rs_request *req, rs_str path)
 {
     const struct rs_config_http *http = &api->config->http;
     const struct origin origin = find_origin(req);
 
     if (http->host[0] != '\0')
-        rs_reply_headerf(req, "Location", "%s" RS_STR_FMT, http->host, RS_STR_ARG(path));
-    else if (http->relative_urls || origin.host.len == 0)
-        rs_reply_headerf(req, "Location", "%s" RS_STR_FMT, http->prefix, RS_STR_ARG(path));
-    else
-        rs_reply_headerf(req, "Location", RS_STR_FMT "://" RS_STR_FMT "%s" RS_STR_FMT, RS_STR_ARG(origin.scheme),
-                         RS_STR_ARG(origin.host), http->prefix, RS_STR_ARG(path));
+        return rs_arena_printf(req->arena, "%s" RS_STR_FMT, http->host, RS_STR_ARG(path));
+    if (http->relative_urls || origin.host.len == 0)
+        return rs_arena_printf(req->arena, "%s" RS_STR_FMT, http->prefix, RS_STR_ARG(path));
+    return rs_arena_printf(req->arena, RS_STR_FMT "://" RS_STR_FMT "%s" RS_STR_FMT, RS_STR_ARG(origin.scheme),
+                           RS_STR_ARG(origin.host), http->prefix, RS_STR_ARG(path));
+}
+
+void rs_api_location(const struct rs_api *api, struct rs_request *req, rs_str path)
+{
+    rs_reply_header(req, "Location", rs_api_url(api, req, path));
 }

@@ -25,6 +25,33 @@ static rs_rc parse_reference(struct rs_request *req, struct rs_reference *out, s
     return rc;
 }
 
+static void tell_pull(const struct rs_api *api, struct rs_request *req, const struct rs_reference *reference,
+                      const struct rs_manifest_doc *doc)
+{
+    if (api->events == NULL || !rs_events_wanted(api->events, RS_EVENT_PULL, doc->media_type))
+        return;
+    const struct rs_api_manifest_event told = {&doc->digest, doc->media_type, doc->bytes,
+                                               reference->is_digest ? (rs_str){0} : req->captures[1]};
+    rs_api_event_manifest(api, req, RS_EVENT_PULL, &told);
+}
+
+/* One event for each tag that was set. */
+static void tell_push(const struct rs_api *api, struct rs_request *req, const struct rs_manifest_put *put,
+                      const struct rs_digest *digest)
+{
+    struct rs_api_manifest_event told = {.digest = digest, .media_type = put->content_type, .bytes = put->bytes};
+
+    if (api->events == NULL)
+        return;
+    if (!put->reference.is_digest)
+        told.tag = req->captures[1];
+    for (size_t i = 0; i < RS_MAX(put->tag_count, 1); i++) {
+        if (put->tag_count > 0)
+            told.tag = put->tags[i];
+        rs_api_event_manifest(api, req, RS_EVENT_PUSH, &told);
+    }
+}
+
 /* The hot path of the whole program: nothing here but the registry's look at the link, and copies of short strings. */
 rs_rc rs_api_manifest_get(struct rs_request *req, void *ctx, struct rs_err *err)
 {
@@ -43,6 +70,7 @@ rs_rc rs_api_manifest_get(struct rs_request *req, void *ctx, struct rs_err *err)
         req->reply.status = 304;
         return RS_OK;
     }
+    tell_pull(api, req, &reference, doc);
     rs_reply_header(req, "Content-Type", doc->media_type);
     rs_reply_body(req, rs_source_memory(doc->bytes, release_doc, (void *)(uintptr_t)doc));
     doc = NULL; /* the reply's now */
@@ -143,6 +171,7 @@ static rs_rc put_manifest(struct rs_api *api, struct rs_request *req, struct rs_
     if (rc == RS_E_PRECONDITION)
         return rs_condition_failed(req, &condition, req->captures[1], err);
     RS_TRY(rc);
+    tell_push(api, req, put, &digest);
     reply_put(api, req, put, &digest);
     return RS_OK;
 }

@@ -106,6 +106,11 @@ void rs_api_attach(struct rs_api *api, struct rs_registry *registry)
     api->registry = registry;
 }
 
+void rs_api_attach_events(struct rs_api *api, struct rs_events *events)
+{
+    api->events = events;
+}
+
 static void on_reply(struct rs_request *req, void *ctx)
 {
     const struct rs_api *api = ctx;

@@ -46,6 +46,14 @@ static rs_rc tell_blob(const struct rs_api *api, struct rs_request *req, const s
     return RS_OK;
 }
 
+/* The same after an upload: an event as well. */
+static rs_rc tell_pushed(const struct rs_api *api, struct rs_request *req, const struct rs_digest *digest,
+                         uint64_t size)
+{
+    rs_api_event_blob(api, req, RS_EVENT_PUSH, digest, size, (rs_str){0});
+    return tell_blob(api, req, digest);
+}
+
 /* --- receiving --- */
 
 static rs_rc read_range(const struct rs_request *req, struct rs_content_range *out, struct rs_err *err)
@@ -129,6 +137,19 @@ static bool try_mount(struct rs_api *api, struct rs_request *req, struct rs_dige
            rs_blob_mount(api->registry, req->captures[0], from, digest, NULL) == RS_OK;
 }
 
+static rs_rc tell_mounted(const struct rs_api *api, struct rs_request *req, const struct rs_digest *digest)
+{
+    uint64_t size = 0;
+    rs_str from = {0};
+
+    if (rs_events_wanted(api->events, RS_EVENT_MOUNT, RS_STR(RS_API_BLOB_TYPE)) &&
+        rs_blob_stat(api->registry, req->captures[0], digest, &size, NULL) == RS_OK) {
+        rs_request_query(req, RS_STR("from"), &from);
+        rs_api_event_blob(api, req, RS_EVENT_MOUNT, digest, size, from);
+    }
+    return tell_blob(api, req, digest);
+}
+
 /* Is the whole blob in this request? A client that announces a digest but sends nothing means to go on with a PUT. */
 static bool is_monolithic(struct rs_request *req, rs_str *out_digest)
 {
@@ -141,16 +162,19 @@ static rs_rc post_whole(struct rs_api *api, struct rs_request *req, rs_str diges
     RS_AUTO(rs_upload_suspend) struct rs_upload *upload = NULL;
     char uuid[RS_UUID_SIZE];
     struct rs_digest digest;
+    uint64_t size = 0;
 
     RS_TRY(rs_api_digest(req, digest_text, &digest, err));
     RS_TRY(rs_upload_begin(api->registry, req->captures[0], uuid, err));
     rs_rc rc = rs_upload_open(api->registry, req->captures[0], rs_str_c(uuid), digest.alg, &upload, err);
     if (rc == RS_OK)
         rc = receive(req, upload, &none, err);
-    if (rc == RS_OK)
+    if (rc == RS_OK) {
+        size = rs_upload_offset(upload);
         rc = rs_upload_commit(&upload, &digest, err);
+    }
     if (rc == RS_OK)
-        return tell_blob(api, req, &digest);
+        return tell_pushed(api, req, &digest, size);
     /* The client has never heard of this upload: nobody will go on with it. */
     rs_upload_suspend(&upload);
     (void)rs_upload_cancel(api->registry, req->captures[0], rs_str_c(uuid), NULL);
@@ -167,7 +191,7 @@ rs_rc rs_api_upload_post(struct rs_request *req, void *ctx, struct rs_err *err)
     RS_TRY(rs_api_repository(req, err));
     RS_TRY(rs_api_writable(api, err));
     if (try_mount(api, req, &digest))
-        return tell_blob(api, req, &digest);
+        return tell_mounted(api, req, &digest);
     if (is_monolithic(req, &text))
         return post_whole(api, req, text, err);
     RS_TRY(rs_upload_begin(api->registry, req->captures[0], uuid, err));
@@ -224,8 +248,9 @@ rs_rc rs_api_upload_put(struct rs_request *req, void *ctx, struct rs_err *err)
         return rs_err_set(err, RS_E_DIGEST_INVALID, "the parameter \"digest\" is missing");
     RS_TRY(rs_api_digest(req, text, &digest, err));
     RS_TRY(continue_upload(api, req, digest.alg, &upload, err));
+    const uint64_t size = rs_upload_offset(upload);
     RS_TRY(rs_upload_commit(&upload, &digest, err));
-    return tell_blob(api, req, &digest);
+    return tell_pushed(api, req, &digest, size);
 }
 
 rs_rc rs_api_upload_delete(struct rs_request *req, void *ctx, struct rs_err *err)

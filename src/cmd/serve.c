@@ -15,6 +15,7 @@
 #include "storage/faulty.h"
 
 #define WARNINGS_MAX (64 * 1024) /* bytes */
+#define EVENTS_GRACE_MS 3000
 
 struct service {
     struct rs_config *config;
@@ -22,6 +23,8 @@ struct service {
     struct rs_storage *storage;
     struct rs_registry *registry;
     struct rs_api *api;
+    struct rs_events *events;
+    int64_t events_grace_ms; /* at the end, for endpoints that answer */
     struct rs_http_server *server;
 };
 
@@ -29,6 +32,7 @@ static void service_release(struct service *s)
 {
     if (!rs_http_server_free(&s->server))
         return; /* a thread still uses the rest; the process ends now */
+    rs_events_free(&s->events, s->events_grace_ms);
     rs_api_free(&s->api);
     rs_registry_free(&s->registry);
     rs_storage_free(&s->storage);
@@ -184,6 +188,8 @@ static rs_rc make_registry(struct service *s, struct rs_err *err)
     };
     RS_TRY(rs_registry_new(&config, s->storage, &s->registry, err));
     rs_api_attach(s->api, s->registry);
+    RS_TRY(rs_events_new(s->config, s->state.path, &s->events, err));
+    rs_api_attach_events(s->api, s->events);
     return RS_OK;
 }
 
@@ -250,6 +256,12 @@ static void *drain(void *ctx)
     return NULL;
 }
 
+/* What waits may go out before the end, if there is time. */
+static int64_t events_grace(const struct rs_config *config)
+{
+    return config->http.drain_ms > 0 ? RS_MIN(config->http.drain_ms, EVENTS_GRACE_MS) : EVENTS_GRACE_MS;
+}
+
 /* Lets running transfers end; a second signal ends them. */
 static int stop(struct service *s, int sig)
 {
@@ -273,6 +285,8 @@ static int stop(struct service *s, int sig)
     }
     if (apart)
         pthread_join(thread, NULL);
+    if (status == RS_EXIT_OK)
+        s->events_grace_ms = events_grace(s->config);
     rs_log(RS_LOG_INFO, "roadstead has stopped");
     return status;
 }
