@@ -24,8 +24,10 @@
 #define BUCKETS 4096
 #define MEMORY_MAX (16 * 1024 * 1024) /* bytes of small readings, with their slots */
 #define FILES_MAX 64                  /* open, in the cache; a reading in use may be more */
-/* How long a large directory that is changing is given before it is read, lest it be read again for the next call. */
-#define SETTLE_US 11000
+/* How long a large directory that has just changed is given before it is read, lest it be read again for the next
+ * call. */
+#define SETTLE_US 5000
+#define SETTLE_ATTEMPTS 4
 
 struct slot {
     struct slot *next; /* in its bucket */
@@ -224,9 +226,10 @@ static rs_rc stamp_before(struct rs_registry *registry, const struct slot *s, co
                           struct rs_storage_stat *st, struct rs_err *err)
 {
     RS_TRY(rs_storage_stat(registry->storage, s->path, st, err));
-    if (st->stamp == 0 && old != NULL && old->fd >= 0) {
+    bool large = old != NULL && old->fd >= 0;
+    for (int i = 0; large && st->stamp == 0 && i < SETTLE_ATTEMPTS; i++) {
         usleep(SETTLE_US);
-        return rs_storage_stat(registry->storage, s->path, st, err);
+        RS_TRY(rs_storage_stat(registry->storage, s->path, st, err));
     }
     return RS_OK;
 }

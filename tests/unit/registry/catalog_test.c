@@ -213,6 +213,134 @@ static void test_tags(void **state)
     rs_buf_release(&s.names);
 }
 
+/* --- at scale --- */
+
+/* Until what was changed is old enough to be believed. */
+static void settle(void)
+{
+    usleep(30000);
+}
+
+static uint64_t calls(struct fixture *f, enum rs_faulty_call call)
+{
+    return rs_storage_faulty_calls(f->storage, call);
+}
+
+/* What a warm page costs does not depend on what stands beside it: a look at each name, and at each level. */
+static void test_a_warm_page_looks_at_its_names_only(void **state)
+{
+    struct fixture *f = *state;
+    char name[32], tag[32];
+    for (int i = 0; i < 300; i++) {
+        snprintf(name, sizeof name, "t/%03d", i);
+        make_repository(f, name);
+        snprintf(tag, sizeof tag, "%03d", i);
+        make_tag(f, tag);
+    }
+    settle();
+    assert_catalog(f, "t/100", 5, "t/101 t/102 t/103 t/104 t/105 ");
+    assert_tags(f, "100", 5, "101 102 103 104 105 ");
+    rs_storage_faulty_clear(f->storage);
+    assert_catalog(f, "t/100", 5, "t/101 t/102 t/103 t/104 t/105 ");
+    assert_int_equal(calls(f, RS_FAULTY_LIST), 0);
+    assert_int_equal(calls(f, RS_FAULTY_STAT), 7); /* t, and t/100 itself, which is last's own level */
+    rs_storage_faulty_clear(f->storage);
+    assert_tags(f, "100", 5, "101 102 103 104 105 ");
+    assert_int_equal(calls(f, RS_FAULTY_LIST), 0);
+    assert_int_equal(calls(f, RS_FAULTY_STAT), 6);
+}
+
+/* Each change in the place where it is least expected: below what was a leaf, within what was only a way. */
+static void test_what_changes_is_listed_at_once(void **state)
+{
+    struct fixture *f = *state;
+    for (int settled = 0; settled < 2; settled++) {
+        make_repository(f, "leaf");
+        make_repository(f, "way/to");
+        fixture_write_c(f, "repositories/empty/_uploads/x/startedat", "");
+        const struct {
+            const char *add;
+            const char *remove;
+            const char *want;
+        } steps[] = {
+            {NULL, NULL, "leaf way/to "},
+            {"leaf/below/it", NULL, "leaf leaf/below/it way/to "},
+            {"way", NULL, "leaf leaf/below/it way way/to "},
+            {"empty", NULL, "empty leaf leaf/below/it way way/to "},
+            {NULL, "leaf/_manifests", "empty leaf/below/it way way/to "},
+            {"way/to/the/end", NULL, "empty leaf/below/it way way/to way/to/the/end "},
+            {NULL, "way/to/_manifests", "empty leaf/below/it way way/to/the/end "},
+            {NULL, "leaf/below", "empty way way/to/the/end "},
+            {NULL, "way/to", "empty way "},
+            {"leaf", "way", "empty leaf "},
+            {NULL, "leaf", "empty "},
+            {NULL, "empty", ""},
+        };
+        for (size_t i = 0; i < RS_COUNT(steps); i++) {
+            char path[512];
+            if (steps[i].add != NULL)
+                make_repository(f, steps[i].add);
+            snprintf(path, sizeof path, "repositories/%s", steps[i].remove != NULL ? steps[i].remove : "");
+            if (steps[i].remove != NULL)
+                fixture_remove(f, path);
+            if (settled)
+                settle();
+            for (int again = 0; again < 2; again++)
+                assert_catalog(f, "", -1, steps[i].want);
+        }
+    }
+}
+
+static char *whole_catalog(struct fixture *f)
+{
+    struct seen s = {.stop_after = -1};
+    rs_buf_init(&s.names, 1024 * 1024);
+    assert_ok(f, rs_catalog_list(f->registry, RS_STR(""), see, &s, &f->err));
+    char *names = rs_strdup(rs_buf_z(&s.names));
+    rs_buf_release(&s.names);
+    return names;
+}
+
+/* Repositories come and go by chance; a registry that has seen nothing before must find the same. */
+static void test_the_same_as_without_memory(void **state)
+{
+    struct fixture *f = *state;
+    unsigned random = 1;
+    for (int step = 0; step < 400; step++) {
+        char name[64] = "", path[128];
+        random = random * 1103515245 + 12345;
+        unsigned bits = random >> 8, depth = 1 + bits % 3;
+        for (unsigned level = 0; level < depth; level++)
+            snprintf(name + strlen(name), sizeof name - strlen(name), "%s%c", level > 0 ? "/" : "",
+                     "abc"[bits >> (4 + 4 * level) & 1 ? 1 : bits >> (5 + 4 * level) & 2]);
+        snprintf(path, sizeof path, "repositories/%s%s", name, bits & 1 << 20 ? "/_manifests" : "");
+        if ((bits & 1 << 21) == 0)
+            make_repository(f, name);
+        else if (fixture_exists(f, path))
+            fixture_remove(f, path);
+        if ((bits & 7 << 17) == 0)
+            settle();
+        struct fixture *fresh = fixture_second(f);
+        RS_AUTO(rs_free_ptr) char *want = whole_catalog(fresh);
+        RS_AUTO(rs_free_ptr) char *got = whole_catalog(f);
+        assert_string_equal(got, want);
+        fixture_second_free(&fresh);
+    }
+}
+
+static void test_a_tag_that_cannot_be_looked_at_is_an_error(void **state)
+{
+    struct fixture *f = *state;
+    struct seen s = {.stop_after = -1};
+    rs_buf_init(&s.names, 1024);
+    make_tag(f, "a");
+    make_tag(f, "b");
+    assert_tags(f, "", -1, "a b ");
+    assert_ok(f, rs_storage_faulty_parse(f->storage, RS_STR("stat:nth=4"), &f->err));
+    assert_rc(f, RS_E_IO, rs_tags_list(f->registry, RS_STR("r"), RS_STR(""), see, &s, &f->err));
+    rs_buf_release(&s.names);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -227,6 +355,10 @@ int main(void)
         TEST(test_errors_are_told),
         TEST(test_broken_entries_are_passed_over),
         TEST(test_tags),
+        TEST(test_a_warm_page_looks_at_its_names_only),
+        TEST(test_what_changes_is_listed_at_once),
+        TEST(test_the_same_as_without_memory),
+        TEST(test_a_tag_that_cannot_be_looked_at_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
