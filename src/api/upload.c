@@ -181,6 +181,20 @@ static rs_rc post_whole(struct rs_api *api, struct rs_request *req, rs_str diges
     return rc;
 }
 
+/* What a client says of the digest to come is worth nothing to it if it is wrong: 400 rather than an upload. */
+static rs_rc check_announced(struct rs_request *req, struct rs_err *err)
+{
+    rs_str text;
+    struct rs_digest digest;
+
+    if (rs_request_query(req, RS_STR("digest"), &text))
+        RS_TRY(rs_digest_parse(text, &digest, err));
+    if (rs_request_query(req, RS_STR("digest-algorithm"), &text) && !rs_str_eq_c(text, rs_hash_name(RS_SHA256)) &&
+        !rs_str_eq_c(text, rs_hash_name(RS_SHA512)))
+        return rs_err_set(err, RS_E_DIGEST_INVALID, "digest-algorithm must be sha256 or sha512");
+    return RS_OK;
+}
+
 rs_rc rs_api_upload_post(struct rs_request *req, void *ctx, struct rs_err *err)
 {
     struct rs_api *api = ctx;
@@ -189,6 +203,7 @@ rs_rc rs_api_upload_post(struct rs_request *req, void *ctx, struct rs_err *err)
     rs_str text;
 
     RS_TRY(rs_api_repository(req, err));
+    RS_TRY(check_announced(req, err));
     RS_TRY(rs_api_writable(api, err));
     if (try_mount(api, req, &digest))
         return tell_mounted(api, req, &digest);

@@ -177,14 +177,42 @@ static rs_rc open_state(struct service *s, struct rs_err *err)
     return RS_OK;
 }
 
+/* validation: switched off, what an index names need not be there either, as with registry:3. */
+static struct rs_manifest_rules manifest_rules(const struct rs_config_validation *v, struct rs_platform *platforms)
+{
+    static const enum rs_index_rule rules[] = {
+        [RS_CONFIG_PLATFORMS_ALL] = RS_INDEX_ALL,
+        [RS_CONFIG_PLATFORMS_NONE] = RS_INDEX_NONE,
+        [RS_CONFIG_PLATFORMS_LIST] = RS_INDEX_LIST,
+    };
+
+    if (!v->active)
+        return (struct rs_manifest_rules){.index = RS_INDEX_NONE};
+    for (size_t i = 0; i < v->list_count; i++)
+        platforms[i] = (struct rs_platform){v->list[i].os, v->list[i].architecture};
+    return (struct rs_manifest_rules){
+        .url_allow = v->allow.items,
+        .url_allow_count = v->allow.count,
+        .url_deny = v->deny.items,
+        .url_deny_count = v->deny.count,
+        .index = rules[v->platforms],
+        .platforms = platforms,
+        .platform_count = v->list_count,
+    };
+}
+
 static rs_rc make_registry(struct service *s, struct rs_err *err)
 {
+    RS_AUTO(rs_free_ptr)
+    struct rs_platform *platforms = rs_calloc(s->config->validation.list_count + 1, sizeof *platforms);
+
     RS_TRY(open_storage(s, err));
     RS_TRY(add_faults(s, err));
     RS_TRY(open_state(s, err));
     const struct rs_registry_config config = {
         .manifest_cache_bytes = (size_t)s->config->manifest_cache,
         .state_dir = s->state.path,
+        .rules = manifest_rules(&s->config->validation, platforms),
     };
     RS_TRY(rs_registry_new(&config, s->storage, &s->registry, err));
     rs_api_attach(s->api, s->registry);

@@ -107,11 +107,31 @@ struct rs_config_notifications {
     uint64_t batch;        /* events of one request, when several wait */
 };
 
+/* validation.manifests.indexes.platforms */
+enum rs_config_platforms { RS_CONFIG_PLATFORMS_ALL, RS_CONFIG_PLATFORMS_NONE, RS_CONFIG_PLATFORMS_LIST };
+
+struct rs_config_platform {
+    const char *os;
+    const char *architecture;
+};
+
+struct rs_config_validation {
+    bool enabled; /* the keys as they stand; `active` counts */
+    bool disabled;
+    bool active;                 /* false: nothing of what follows has an effect */
+    struct rs_config_list allow; /* patterns, known to be right */
+    struct rs_config_list deny;
+    enum rs_config_platforms platforms;
+    const struct rs_config_platform *list;
+    size_t list_count;
+};
+
 struct rs_config {
     struct rs_config_log log;
     struct rs_config_storage storage;
     struct rs_config_http http;
     struct rs_config_notifications notifications;
+    struct rs_config_validation validation;
     uint64_t catalog_max_entries; /* n above: 400 */
     uint64_t tags_max_tags;       /* n above is lowered to it */
     uint64_t manifest_cache;      /* bytes; 0: no cache */

@@ -214,4 +214,5 @@ void config_rules(struct config_load *l)
     rule_secret(l);
     rule_workers(l);
     config_rules_notifications(l);
+    config_rules_validation(l);
 }

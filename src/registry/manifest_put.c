@@ -53,6 +53,8 @@ static rs_rc parse(struct push *push, struct rs_arena *arena, struct rs_err *err
     if (push->manifest.kind == RS_MANIFEST_SCHEMA1)
         return rs_err_set(err, RS_E_MANIFEST_INVALID,
                           "Docker schema 1 is served but no longer accepted: push with a client that makes schema 2");
+    for (size_t i = 0; i < push->manifest.descriptor_count; i++)
+        RS_TRY(rs_rules_check_urls(push->registry->rules, &push->manifest.descriptors[i], err));
     return RS_OK;
 }
 
@@ -110,7 +112,7 @@ static bool is_tombstoned(struct rs_registry *registry, const struct rs_digest *
 static rs_rc check_reference(struct push *push, const struct rs_descriptor *d, struct rs_err *err)
 {
     uint64_t size;
-    if (d->foreign)
+    if (d->foreign || !rs_rules_need(push->registry->rules, d))
         return RS_OK;
     rs_rc rc = find(push, d, &size, err);
     if (rc == RS_E_NOT_FOUND || (rc == RS_OK && is_tombstoned(push->registry, &d->digest)))

@@ -15,9 +15,11 @@ static void measure(void *ctx)
 rs_rc rs_registry_new(const struct rs_registry_config *config, struct rs_storage *storage, struct rs_registry **out,
                       struct rs_err *err)
 {
-    (void)err; /* a storage that cannot be used has failed before */
+    struct rs_rules *rules;
+    RS_TRY(rs_rules_new(&config->rules, &rules, err));
     struct rs_registry *registry = rs_calloc(1, sizeof *registry);
     registry->storage = storage;
+    registry->rules = rules;
     struct rs_path path;
     rs_storage_near(storage, rs_path_repository(&path, (rs_str){NULL, 0}));
     registry->manifests = rs_manifest_cache_new(config->manifest_cache_bytes);
@@ -40,6 +42,7 @@ void rs_registry_free(struct rs_registry **registry)
     rs_children_cache_free(&(*registry)->children);
     rs_note_table_free(&(*registry)->pushed);
     rs_referrers_cache_free(&(*registry)->referrers);
+    rs_rules_free(&(*registry)->rules);
     free(*registry);
     *registry = NULL;
 }

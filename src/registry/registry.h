@@ -11,12 +11,34 @@
 
 struct rs_registry;
 
-struct rs_registry_config {
-    size_t manifest_cache_bytes; /* ceiling of the manifest cache */
-    const char *state_dir;       /* an existing directory that is this process's alone; borrowed */
+/* What a pushed manifest may name: registry:2's and registry:3's section `validation`. */
+struct rs_platform {
+    const char *os;
+    const char *architecture;
+};
+enum rs_index_rule {
+    RS_INDEX_ALL,  /* everything that an index names must be there */
+    RS_INDEX_NONE, /* nothing need be */
+    RS_INDEX_LIST, /* what it names for these platforms */
+};
+struct rs_manifest_rules {
+    const char *const
+        *url_allow; /* patterns (base/pattern.h), one of which a descriptor's URL must match; none: all may */
+    size_t url_allow_count;
+    const char *const *url_deny; /* none of which it may match */
+    size_t url_deny_count;
+    enum rs_index_rule index;
+    const struct rs_platform *platforms;
+    size_t platform_count;
 };
 
-/* Borrows the storage for its lifetime. */
+struct rs_registry_config {
+    struct rs_manifest_rules rules; /* copied; the names of platforms are borrowed */
+    size_t manifest_cache_bytes;    /* ceiling of the manifest cache */
+    const char *state_dir;          /* an existing directory that is this process's alone; borrowed */
+};
+
+/* Borrows the storage for its lifetime. RS_E_CONFIG: a pattern of the rules is broken. */
 rs_rc rs_registry_new(const struct rs_registry_config *config, struct rs_storage *storage, struct rs_registry **out,
                       struct rs_err *err);
 void rs_registry_free(struct rs_registry **registry);

@@ -6,6 +6,7 @@
 #include "registry/manifest_cache.h"
 #include "registry/referrers_index.h"
 #include "registry/registry.h"
+#include "registry/rules.h"
 #include "registry/tag.h"
 
 struct rs_registry {
@@ -15,4 +16,5 @@ struct rs_registry {
     struct rs_children_cache *children;
     struct rs_note_table *pushed; /* notes of manifests pushed a moment ago */
     struct rs_referrers_cache *referrers;
+    struct rs_rules *rules;
 };

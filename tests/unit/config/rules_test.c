@@ -301,9 +301,6 @@ static void sections_without_effect(void **state)
          NULL, "W 5 middleware.storage[0]\n"},
         {GOOD "middleware: {registry: [{name: x}], repository: [{name: y}]}\n", NULL,
          "W 3 middleware.registry[0]\nW 3 middleware.repository[0]\n"},
-        {GOOD "validation: {disabled: true}\n", NULL, ""},
-        {GOOD "validation: {manifests: {urls: {deny: [x]}}}\n", NULL, "W 3 validation\n"},
-        {GOOD "validation: {manifests: {indexes: {platforms: none}}}\n", NULL, "W 3 validation\n"},
         {GOOD "compatibility: {schema1: {enabled: true}}\n", NULL, "W 3 compatibility\n"},
         {GOOD "compatibility: {schema1: {enabled: false}}\n", NULL, ""},
         {GOOD "reporting: {newrelic: {licensekey: x}}\n", NULL, "W 3 reporting\n"},
@@ -311,6 +308,32 @@ static void sections_without_effect(void **state)
         {GOOD "tags: {maxtags: 1.5}\n", NULL, "E 3 tags.maxtags\n"},
         {GOOD "unheard: {of: 1}\nx-extra: [1]\n", NULL, "W 3 unheard\nW 4 x-extra\n"},
         {GOOD "'': 1\n", NULL, "W 3 (empty)\n"},
+    };
+    (void)state;
+    check_cases(cases, RS_COUNT(cases));
+}
+
+static void validation(void **state)
+{
+#define URLS GOOD "validation:\n  manifests:\n    urls:\n"
+#define INDEXES GOOD "validation:\n  manifests:\n    indexes:\n"
+    static const struct told_case cases[] = {
+        {GOOD "validation: {disabled: true}\n", NULL, ""},
+        {GOOD "validation: {enabled: maybe}\n", NULL, "E 3 validation.enabled\n"},
+        {GOOD "validation:\n", NULL, ""},
+        {URLS "      allow: ['^https://a\\.b/', x]\n      deny: [y]\n", NULL, ""},
+        {URLS "      deny: bare\n", NULL, ""},
+        {URLS "      allow:\n      - good\n      - '(bad'\n", NULL, "E 8 validation.manifests.urls.allow\n"},
+        {URLS "      deny: '*'\n", NULL, "E 6 validation.manifests.urls.deny\n"},
+        {URLS "      deny: {a: b}\n", NULL, "E 6 validation.manifests.urls.deny\n"},
+        {GOOD "validation: {disabled: true, manifests: {urls: {allow: ['[']}}}\n", NULL,
+         "E 3 validation.manifests.urls.allow\n"},
+        {INDEXES "      platforms: none\n", NULL, ""},
+        {INDEXES "      platforms: some\n", NULL, "E 6 validation.manifests.indexes.platforms\n"},
+        {INDEXES "      platforms: list\n", NULL, "W 6 validation.manifests.indexes.platforms\n"},
+        {INDEXES "      platforms: list\n      platformlist:\n      - {architecture: amd64, os: linux}\n", NULL, ""},
+        {INDEXES "      platforms: list\n      platformlist:\n      - {architecture: amd64}\n", NULL,
+         "W 8 validation.manifests.indexes.platformlist\n"},
     };
     (void)state;
     check_cases(cases, RS_COUNT(cases));
@@ -399,6 +422,7 @@ int main(void)
         cmocka_unit_test(notifications),
         cmocka_unit_test(endpoints_beyond_the_limit),
         cmocka_unit_test(sections_without_effect),
+        cmocka_unit_test(validation),
         cmocka_unit_test(our_own),
         cmocka_unit_test(problems_come_in_the_order_of_lines),
         cmocka_unit_test(texts_hold_no_secrets),
