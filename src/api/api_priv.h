@@ -17,12 +17,12 @@ struct rs_api {
     struct rs_arena *arena; /* of what is above */
 };
 
-/* Handlers, by resource: base.c, blob.c, upload.c, manifest.c, tags.c, catalog.c. */
+/* Handlers, by resource: base.c, blob.c, upload.c, manifest.c, tags.c, catalog.c, search.c. */
 rs_handler rs_api_root, rs_api_base, rs_api_base_redirect;
 rs_handler rs_api_blob_get, rs_api_blob_delete;
 rs_handler rs_api_upload_post, rs_api_upload_get, rs_api_upload_patch, rs_api_upload_put, rs_api_upload_delete;
 rs_handler rs_api_manifest_get, rs_api_manifest_put, rs_api_manifest_delete;
-rs_handler rs_api_tags_get, rs_api_catalog_get, rs_api_referrers_get;
+rs_handler rs_api_tags_get, rs_api_catalog_get, rs_api_referrers_get, rs_api_search_get;
 
 /* --- common.c: what most handlers begin with --- */
 /* Checks the repository's name (the first capture) and notes it for the log. RS_E_NAME_INVALID. */

@@ -27,6 +27,7 @@ static const struct rs_route table[] = {
     {"/v2/**/referrers/*", READ, RS_ROUTE_BLOCKING, rs_api_referrers_get, "referrers"},
     {"/v2/**/tags/list", READ, RS_ROUTE_BLOCKING, rs_api_tags_get, "tags"},
     {"/v2/_catalog", READ, RS_ROUTE_BLOCKING, rs_api_catalog_get, "catalog"},
+    {"/v2/_roadstead/search", READ, RS_ROUTE_BLOCKING, rs_api_search_get, "search"},
     {"/v2", READ, RS_ROUTE_SHORT, rs_api_base_redirect, "base"},
 };
 

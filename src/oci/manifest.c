@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The document is a stranger's. Before jansson sees it, its depth and its values are counted: jansson recurses while
- * threads have small stacks, and "{}," costs it a hundred times its bytes. After that, what not everybody understands
- * alike is refused: members twice, in another case (Go's decoder takes "Layers" for "layers"), of two kinds at once.
+ * The document is a stranger's: json.h limits what jansson sees of it. After that, what not everybody understands alike
+ * is refused: members twice, in another case (Go's decoder takes "Layers" for "layers"), of two kinds at once.
  */
 #include "oci/manifest.h"
 
-#include <jansson.h>
 #include <stdarg.h>
 
-#define DEPTH_MAX 64
-#define CONTAINERS_MAX 50000
-#define MEMBERS_MAX 250000
+#include "oci/json.h"
 
 struct media {
     const char *name;
@@ -54,12 +50,6 @@ static rs_rc RS_PRINTF(2, 3) invalid(const struct parser *p, const char *fmt, ..
     return rs_err_set(p->err, RS_E_MANIFEST_INVALID, "%s", text);
 }
 
-static void json_free(json_t **json)
-{
-    json_decref(*json);
-    *json = NULL;
-}
-
 static void text_free(char **text)
 {
     free(*text);
@@ -68,33 +58,6 @@ static void text_free(char **text)
 
 /* --- the document --- */
 
-static rs_rc check_limits(const struct parser *p, rs_str bytes)
-{
-    size_t depth = 0;
-    size_t containers = 0;
-    size_t members = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < bytes.len; i++) {
-        char c = bytes.ptr[i];
-        if (c == '"')
-            in_string = !in_string;
-        else if (in_string)
-            i += c == '\\';
-        else if (c == '{' || c == '[')
-            depth++, containers++;
-        else if (c == '}' || c == ']')
-            depth -= depth > 0;
-        else if (c == ',')
-            members++;
-        if (depth > DEPTH_MAX)
-            return invalid(p, "byte %zu: the JSON is nested more than %d deep", i, DEPTH_MAX);
-    }
-    if (containers > CONTAINERS_MAX || members > MEMBERS_MAX)
-        return invalid(p, "the JSON has too many values: %d objects and arrays and %d members are allowed",
-                       CONTAINERS_MAX, MEMBERS_MAX);
-    return RS_OK;
-}
-
 /* flags: jansson's. */
 static rs_rc load(const struct parser *p, rs_str bytes, size_t flags, json_t **out)
 {
@@ -102,7 +65,9 @@ static rs_rc load(const struct parser *p, rs_str bytes, size_t flags, json_t **o
     if (bytes.len > RS_MANIFEST_MAX)
         return rs_err_set(p->err, RS_E_MANIFEST_TOO_BIG, "the manifest has %zu bytes; %d are allowed", bytes.len,
                           RS_MANIFEST_MAX);
-    RS_TRY(check_limits(p, bytes));
+    struct rs_err why;
+    if (rs_json_check(bytes, &why) != RS_OK)
+        return invalid(p, "%s", why.text);
     json_t *root = json_loadb(bytes.len == 0 ? "" : bytes.ptr, bytes.len, flags, &error);
     if (root == NULL)
         return invalid(p, "line %d, column %d: %s", error.line, error.column, error.text);
@@ -457,7 +422,7 @@ static rs_rc parse_content(const struct parser *p, json_t *root, const struct me
 rs_rc rs_manifest_parse(rs_str bytes, rs_str content_type, struct rs_arena *arena, struct rs_manifest *out,
                         struct rs_err *err)
 {
-    RS_AUTO(json_free) json_t *root = NULL;
+    RS_AUTO(rs_json_free) json_t *root = NULL;
     const struct parser p = {arena, err};
     const struct media *media = NULL;
     RS_TRY(load(&p, bytes, JSON_REJECT_DUPLICATES, &root));
@@ -495,7 +460,7 @@ static const char *referrer_type(const json_t *root)
 /* The members that are strings: clients decode a map of strings, and would drop the whole list for another. */
 static rs_str annotations_of(const struct parser *p, const json_t *root)
 {
-    RS_AUTO(json_free) json_t *strings = json_object();
+    RS_AUTO(rs_json_free) json_t *strings = json_object();
     json_t *annotations = member(root, "annotations");
     const char *key;
     json_t *value;
@@ -510,7 +475,7 @@ static rs_str annotations_of(const struct parser *p, const json_t *root)
 
 bool rs_manifest_referrer(rs_str bytes, struct rs_arena *arena, struct rs_referrer *out)
 {
-    RS_AUTO(json_free) json_t *root = NULL;
+    RS_AUTO(rs_json_free) json_t *root = NULL;
     const struct parser p = {arena, NULL};
     struct rs_referrer r = {0};
     if (load(&p, bytes, 0, &root) != RS_OK)

@@ -78,3 +78,17 @@ void rs_referrers_page_release(struct rs_referrers_page *page);
  * manifests are being read for the first time, which takes longer than a client should wait. */
 rs_rc rs_referrers_list(struct rs_registry *registry, const struct rs_referrers_query *query,
                         struct rs_referrers_page *out, struct rs_err *err);
+
+/* What people want to know of an image. Strings live in the arena. */
+struct rs_image_summary {
+    struct rs_digest digest;
+    rs_str media_type;
+    rs_str artifact_type; /* of an artifact; else empty */
+    uint64_t size; /* bytes of the manifest and of all that it names; of an index, of all images in it that are here */
+    int64_t pushed_s;        /* when the tag was set; seconds since 1970 */
+    const rs_str *platforms; /* "linux/arm64/v8" */
+    size_t platform_count;
+};
+/* RS_E_MANIFEST_UNKNOWN; RS_E_CORRUPT. */
+rs_rc rs_image_describe(struct rs_registry *registry, rs_str repository, rs_str tag, struct rs_arena *arena,
+                        struct rs_image_summary *out, struct rs_err *err);

@@ -51,3 +51,19 @@ rs_rc rs_catalog_list(struct rs_registry *registry, rs_str last, rs_registry_vis
 /* The tags of a repository in byte order, after `last`. RS_E_NAME_UNKNOWN if there is no such repository. */
 rs_rc rs_tags_list(struct rs_registry *registry, rs_str repository, rs_str last, rs_registry_visit *visit, void *ctx,
                    struct rs_err *err);
+
+/* Where a search stands: the last place that was looked at. All zero but for time_ms: at the beginning. */
+#define RS_SEARCH_DONE "~" /* instead of a tag: all tags of the repository have been looked at */
+struct rs_search {
+    int64_t time_ms; /* how long a call may take, roughly */
+    bool in_tags;    /* the names of repositories are done with */
+    char repository[256];
+    char tag[129];
+    bool unfinished; /* out: there may be more behind that place */
+};
+/* Repositories whose name holds `part`, then tags whose name does; upper and lower case are the same. "a:b": tags that
+ * begin with b in repositories whose name ends in a. In the catalog's order, all repositories (with an empty tag)
+ * before all tags. The callback returns false to stop before this one. */
+typedef bool rs_search_visit(void *ctx, rs_str repository, rs_str tag);
+rs_rc rs_search(struct rs_registry *registry, rs_str part, struct rs_search *search, rs_search_visit *visit, void *ctx,
+                struct rs_err *err);
