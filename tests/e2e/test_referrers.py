@@ -4,13 +4,14 @@
 
 import concurrent.futures
 import hashlib
+import http.client
 import json
 import re
 import urllib.parse
 
 import pytest
 
-from lib import images
+from lib import images, mounts, proc
 from lib.client import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, digest_of, sha256
 from lib.disk import Tree
 from lib.server import collect_garbage
@@ -283,3 +284,141 @@ def test_concurrent_pushes_are_all_listed(server, second_server):
         list(pool.map(go, range(len(made))))
     for each in (server, second_server):
         assert digests(each.api, "app", SUBJECT.digest) == sorted(i.digest for i in made)
+
+
+# What was stored before, and what becomes of the notes about it (docs/DATA.md)
+
+MANY = 300
+
+
+def store(root, made, repo="app"):
+    """As an older registry left it."""
+    v2, digest = root / "docker/registry/v2", made.digest[7:]
+    for path, data in ((v2 / f"blobs/sha256/{digest[:2]}/{digest}/data", made.manifest),
+                       (v2 / f"repositories/{repo}/_manifests/revisions/sha256/{digest}/link", made.digest.encode())):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return made.digest
+
+
+def store_many(root):
+    """{subject's digest: referrers}"""
+    subjects = [f"subject {n}".encode() for n in range(3)]
+    found = {sha256(subject): [] for subject in subjects}
+    for n in range(MANY):
+        subject = subjects[n % 3]
+        found[sha256(subject)].append(store(root, refers(subject, n)))
+        store(root, images.Image(images.encoded({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [],
+                                                 "annotations": {"n": str(n)}}), OCI_INDEX))
+    return {subject: sorted(referrers) for subject, referrers in found.items()}
+
+
+def assert_lists(server, expected):
+    for subject, referrers in expected.items():
+        assert digests(server.api, "app", subject) == referrers
+
+
+def notes_of(server):
+    return server.root / "docker/registry/v2/repositories/app/_roadstead/referrers/sha256"
+
+
+def test_notes_spare_the_next_process_the_reading(server):
+    expected = store_many(server.root)
+    before = server.bytes_read()
+    assert_lists(server, expected)
+    first = server.bytes_read() - before
+    server.restart()
+    before = server.bytes_read()
+    assert digests(server.api, "app", sha256(b"nothing")) == []
+    assert server.bytes_read() - before < first / 3
+    assert_lists(server, expected)
+
+
+@pytest.mark.parametrize("damage", ["lost", "cut", "changed", "another's"])
+def test_notes_that_are_lost_or_damaged_are_made_anew(server, damage):
+    expected = store_many(server.root)
+    assert_lists(server, expected)
+    path = notes_of(server)
+    whole = path.read_bytes()
+    if damage == "lost":
+        path.unlink()
+    else:
+        path.write_bytes({"cut": whole[:-1000], "changed": whole[:100] + b"\0" + whole[101:], "another's": b"?"}[damage])
+    assert_lists(server, expected)
+    server.restart()
+    assert_lists(server, expected)
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("plan", ["read:nth=150:kill", "put:kill"])
+def test_killed_while_it_reads_for_the_first_time(start_server, plan):
+    server = start_server(env={"ROADSTEAD_TEST_FAULTS": plan})
+    expected = store_many(server.root)
+    with pytest.raises((OSError, http.client.HTTPException)):
+        server.api.get(path_of("app", next(iter(expected))))
+    server.wait_ended(-9)
+    server.env.pop("ROADSTEAD_TEST_FAULTS")
+    server.start()
+    assert_lists(server, expected)
+
+
+def test_two_processes_read_for_the_first_time_at_once(server, second_server):
+    expected = store_many(server.root)
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        for done in [pool.submit(assert_lists, (server, second_server)[n % 2], expected) for n in range(6)]:
+            done.result()
+    second_server.restart()
+    assert_lists(second_server, expected)
+
+
+def test_full_disk_costs_the_notes_only(work, start_server):
+    with mounts.tmpfs(work / "small", 16) as directory:
+        server = start_server(root=directory)
+        expected = store_many(server.root)
+        filler = mounts.fill(directory)
+        assert_lists(server, expected)
+        assert not notes_of(server).exists()
+        filler.unlink()
+        server.restart()
+        assert_lists(server, expected)
+        assert notes_of(server).exists()
+        server.stop()  # before the disk goes
+
+
+def test_nothing_is_written_where_nothing_may_be(work, start_server):
+    """Read-only by configuration, and a disk that is mounted so."""
+    config = {"storage": {"maintenance": {"readonly": {"enabled": True}}}}
+    with mounts.tmpfs(work / "disk", 16) as directory:
+        expected = store_many(directory)
+        server = start_server(root=directory, config=config, name="configured")
+        assert_lists(server, expected)
+        assert not notes_of(server).exists()
+        server.stop()
+        proc.run("mount", "-o", "remount,ro", directory)
+        server = start_server(root=directory, name="mounted")
+        assert_lists(server, expected)
+        server.stop()
+
+
+def test_docker_registry_and_its_collector_pass_the_notes_by(server, work, docker_registry):
+    made = refers(SUBJECT.manifest, "ours")
+    push(server.api, SUBJECT, reference="1")
+    push(server.api, made)
+    store_many(server.root)
+    digests(server.api, "app", SUBJECT.digest)
+    assert notes_of(server).exists()
+    assert docker_registry.api.catalog() == ["app"]
+    docker_registry.stop()
+    before = Tree(server.root).blob_digests()
+    collect_garbage(work, server.root)
+    assert Tree(server.root).blob_digests() == before
+    assert digests(server.api, "app", SUBJECT.digest) == [made.digest]
+    assert server.api.verify("app", made.digest) == made.digest
+
+
+def test_referrers_live_in_memory_too(make_server):
+    server = make_server()
+    server.config["storage"] = {"inmemory": {}}
+    server.start()
+    made = sorted(push(server.api, refers(SUBJECT.manifest, n)) for n in range(100))
+    assert digests(server.api, "app", SUBJECT.digest) == made
