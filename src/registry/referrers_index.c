@@ -512,7 +512,7 @@ static rs_rc renew_slot(struct making *m, struct slot *s, const struct rs_path *
 {
     struct rs_referrers_cache *cache = m->registry->referrers;
     RS_AUTO(displaced_release) struct rs_referrers_index *displaced = NULL;
-    RS_AUTO(rs_free_ptr) char *old_path = NULL;
+    char *old_path = NULL;
     rs_mutex_lock(&cache->lock);
     if (!is_of(s, path)) {
         old_path = s->path;
@@ -521,6 +521,7 @@ static rs_rc renew_slot(struct making *m, struct slot *s, const struct rs_path *
     }
     unsigned pushes = s->pushes;
     rs_mutex_unlock(&cache->lock);
+    free(old_path);
     rs_rc rc = renew(m, s->index, reading, alg, err);
     rs_mutex_lock(&cache->lock);
     replace_locked(cache, s, rc == RS_OK ? m->index : NULL, &displaced);
