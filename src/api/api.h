@@ -8,6 +8,7 @@
 
 #include "config/config.h"
 #include "events/events.h"
+#include "health/health.h"
 #include "http/server.h"
 #include "registry/registry.h"
 
@@ -20,5 +21,9 @@ void rs_api_free(struct rs_api **api); /* after the server */
 void rs_api_attach(struct rs_api *api, struct rs_registry *registry);
 /* Where events go, borrowed; NULL: nowhere. Before the server starts. */
 void rs_api_attach_events(struct rs_api *api, struct rs_events *events);
+/* What /healthz tells of, and what stops requests while it fails; borrowed. Before the server starts. */
+void rs_api_attach_health(struct rs_api *api, struct rs_health *health);
+/* From now on /healthz says that no more requests should come. */
+void rs_api_stopping(struct rs_api *api);
 /* Sets routes, ctx and callbacks; the limits are the caller's. Borrows api. */
 void rs_api_http(struct rs_api *api, struct rs_http_config *out);

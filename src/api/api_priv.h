@@ -2,6 +2,8 @@
 /* What the files of src/api share. */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "api/api.h"
 #include "oci/digest.h"
 
@@ -9,15 +11,18 @@ struct rs_api {
     const struct rs_config *config;
     struct rs_registry *registry;
     struct rs_events *events; /* NULL: nobody wants to know */
-    struct rs_route *routes;  /* their patterns begin with http.prefix */
+    struct rs_health *health; /* NULL: nothing is checked */
+    atomic_bool stopping;
+    struct rs_route *routes; /* their patterns begin with http.prefix */
     size_t route_count;
     struct rs_api_cells *cells; /* measure.c's, of each route */
-    struct rs_header *headers;   /* http.headers, several values of one name joined */
+    struct rs_header *headers;  /* http.headers, several values of one name joined */
     size_t header_count;
     struct rs_arena *arena; /* of what is above */
 };
 
 /* Handlers, by resource: base.c, blob.c, upload.c, manifest.c, tags.c, catalog.c, search.c. */
+rs_handler rs_api_health;
 rs_handler rs_api_root, rs_api_base, rs_api_base_redirect;
 rs_handler rs_api_blob_get, rs_api_blob_delete;
 rs_handler rs_api_upload_post, rs_api_upload_get, rs_api_upload_patch, rs_api_upload_put, rs_api_upload_delete;
@@ -101,6 +106,10 @@ void rs_access_combined(struct rs_buf *out, const struct rs_request *req, uint64
 void rs_access_uri(struct rs_buf *out, rs_str target);
 /* A duration as registry:2 writes it: "152µs", "3.204ms", "1.250s". */
 void rs_access_duration(struct rs_buf *out, int64_t us);
+
+/* --- health.c --- */
+/* RS_E_UNAVAILABLE, with Retry-After, while a health check fails: for all but the route that tells of it. */
+rs_rc rs_api_healthy(const struct rs_api *api, struct rs_request *req, struct rs_err *err);
 
 /* --- measure.c --- */
 void rs_api_measure_routes(struct rs_api *api); /* once the routes are made */

@@ -55,10 +55,16 @@ static rs_str reply_type(const struct rs_request *req)
     return (rs_str){0};
 }
 
+/* Asked every few seconds, whatever the answer: not worth a line each. The checks log what changes. */
+static bool is_probe(const struct rs_request *req)
+{
+    return req->route != NULL && req->route->handler == rs_api_health;
+}
+
 /* What was wrong inside is an error of ours; what a client did wrong is not. */
 static void log_event(const struct rs_request *req, uint64_t sent, int64_t us, bool complete)
 {
-    enum rs_log_level level = req->reply.status >= 500 ? RS_LOG_ERROR : RS_LOG_INFO;
+    enum rs_log_level level = is_probe(req) ? RS_LOG_DEBUG : req->reply.status >= 500 ? RS_LOG_ERROR : RS_LOG_INFO;
     struct rs_buf uri, duration;
 
     if (!rs_log_enabled(level))
@@ -185,6 +191,6 @@ void rs_api_on_done(const struct rs_request *req, void *ctx, uint64_t sent, int6
 
     if (access == RS_CONFIG_ACCESS_EVENT || access == RS_CONFIG_ACCESS_BOTH)
         log_event(req, sent, us, complete);
-    if (access == RS_CONFIG_ACCESS_COMBINED || access == RS_CONFIG_ACCESS_BOTH)
+    if ((access == RS_CONFIG_ACCESS_COMBINED || access == RS_CONFIG_ACCESS_BOTH) && !is_probe(req))
         print_combined(req, sent);
 }

@@ -32,17 +32,20 @@ static const struct rs_route table[] = {
 };
 
 /* Where load balancers ask: never below the prefix. */
-static const struct rs_route root = {"/", READ, RS_ROUTE_SHORT, rs_api_root, "root"};
+static const struct rs_route outside[] = {
+    {"/", READ, RS_ROUTE_SHORT, rs_api_root, "root"},
+    {"/healthz", READ, RS_ROUTE_SHORT, rs_api_health, "health"},
+};
 
 static void make_routes(struct rs_api *api)
 {
-    api->route_count = RS_COUNT(table) + 1;
+    api->route_count = RS_COUNT(table) + RS_COUNT(outside);
     api->routes = rs_arena_alloc(api->arena, api->route_count * sizeof *api->routes);
     for (size_t i = 0; i < RS_COUNT(table); i++) {
         api->routes[i] = table[i];
         api->routes[i].pattern = rs_arena_printf(api->arena, "%s%s", api->config->http.prefix, table[i].pattern).ptr;
     }
-    api->routes[RS_COUNT(table)] = root;
+    memcpy(api->routes + RS_COUNT(table), outside, sizeof outside);
     rs_api_measure_routes(api);
 }
 
@@ -126,9 +129,8 @@ static rs_rc on_route(struct rs_request *req, void *ctx, struct rs_err *err)
 {
     const struct rs_api *api = ctx;
 
-    (void)err;
     rs_api_measure_begin(api, req);
-    return RS_OK;
+    return rs_api_healthy(api, req, err);
 }
 
 static void on_done(const struct rs_request *req, void *ctx, uint64_t sent, int64_t us, bool complete)

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/sink.h"
 #include "cmd/cmd.h"
+#include "cmd/debug.h"
 #include "cmd/process.h"
 #include "cmd/state.h"
 #include "cmd/systemd.h"
@@ -26,11 +27,13 @@ struct service {
     struct rs_events *events;
     int64_t events_grace_ms; /* at the end, for endpoints that answer */
     struct rs_http_server *server;
+    struct rs_health *health;
+    struct rs_debug *debug;
 };
 
 static void service_release(struct service *s)
 {
-    if (!rs_http_server_free(&s->server))
+    if (!rs_debug_free(&s->debug) || !rs_http_server_free(&s->server) || !rs_health_free(&s->health))
         return; /* a thread still uses the rest; the process ends now */
     rs_events_free(&s->events, s->events_grace_ms);
     rs_api_free(&s->api);
@@ -134,7 +137,8 @@ static rs_rc make_server(struct service *s, struct rs_err *err)
     RS_TRY(rs_api_new(s->config, &s->api, err));
     rs_api_http(s->api, &config);
     RS_TRY(rs_http_server_new(&config, &s->server, err));
-    return listen_all(s, err);
+    RS_TRY(listen_all(s, err));
+    return rs_debug_new(s->config, &s->debug, err);
 }
 
 /* --- what is served --- */
@@ -218,6 +222,8 @@ static rs_rc make_registry(struct service *s, struct rs_err *err)
     rs_api_attach(s->api, s->registry);
     RS_TRY(rs_events_new(s->config, s->state.path, &s->events, err));
     rs_api_attach_events(s->api, s->events);
+    s->health = rs_health_new(&s->config->health, s->storage);
+    rs_api_attach_health(s->api, s->health);
     return RS_OK;
 }
 
@@ -231,6 +237,7 @@ static void log_start(const struct service *s, uint64_t files)
     const struct rs_log_field fields[] = {
         RS_LOG_STR("version", RS_STR(RS_VERSION)),
         RS_LOG_STR("addresses", rs_buf_str(&addresses)),
+        RS_LOG_STR("debug", rs_str_c(rs_debug_address(s->debug))),
         RS_LOG_STR("storage", rs_str_c(rs_storage_name(s->storage))),
         RS_LOG_STR("root",
                    rs_str_c(s->config->storage.driver == RS_CONFIG_FILESYSTEM ? s->config->storage.root : NULL)),
@@ -250,7 +257,9 @@ static rs_rc start(const char *path, struct service *s, struct rs_err *err)
     RS_TRY(make_server(s, err));
     RS_TRY(rs_process_become(s->config->user, err));
     RS_TRY(make_registry(s, err));
+    RS_TRY(rs_health_start(s->health, err));
     RS_TRY(rs_http_start(s->server, err));
+    RS_TRY(rs_debug_start(s->debug, s->server, s->health, err));
     log_start(s, files);
     rs_systemd_notify("READY=1");
     return RS_OK;
@@ -300,6 +309,7 @@ static int stop(struct service *s, int sig)
     rs_log(RS_LOG_INFO, "%s: stopping when running requests are done; a second signal stops at once",
            sig == SIGTERM ? "SIGTERM" : "SIGINT");
     rs_systemd_notify("STOPPING=1");
+    rs_api_stopping(s->api);
     /* Without a thread to be had, this one drains and hears no second signal. */
     bool apart = pthread_create(&thread, NULL, drain, &draining) == 0;
     if (!apart)

@@ -66,6 +66,9 @@ struct rs_config_http {
     bool relative_urls;
     const struct rs_config_header *headers; /* added to every reply */
     size_t header_count;
+    const char *debug_addr; /* of the server for operators; "" if unset */
+    bool debug_metrics;
+    const char *debug_path;      /* of its metrics */
     int64_t drain_ms;            /* http.draintimeout; 0: unset */
     struct rs_config_list extra; /* roadstead.http.listen as it stands */
 
@@ -126,12 +129,37 @@ struct rs_config_validation {
     size_t list_count;
 };
 
+enum rs_config_check_kind { RS_CONFIG_CHECK_STORAGE, RS_CONFIG_CHECK_FILE, RS_CONFIG_CHECK_HTTP, RS_CONFIG_CHECK_TCP };
+
+/* A check of the section health. */
+struct rs_config_check {
+    enum rs_config_check_kind kind;
+    const char *target; /* path of a file; URI, which may hold secrets; host:port */
+    const struct rs_config_header *headers;
+    size_t header_count;
+    uint64_t status; /* that an HTTP server is to answer */
+    int64_t timeout_ms;
+    int64_t interval_ms;
+    uint64_t threshold; /* failures in a row that count, at least 1 */
+};
+
+#define RS_CONFIG_CHECKS_MAX 60
+
+struct rs_config_health {
+    const struct rs_config_check *checks;
+    size_t check_count;   /* at most RS_CONFIG_CHECKS_MAX */
+    bool storage_enabled; /* health.storagedriver as it stands */
+    int64_t storage_interval_ms;
+    uint64_t storage_threshold;
+};
+
 struct rs_config {
     struct rs_config_log log;
     struct rs_config_storage storage;
     struct rs_config_http http;
     struct rs_config_notifications notifications;
     struct rs_config_validation validation;
+    struct rs_config_health health;
     uint64_t catalog_max_entries; /* n above: 400 */
     uint64_t tags_max_tags;       /* n above is lowered to it */
     uint64_t manifest_cache;      /* bytes; 0: no cache */

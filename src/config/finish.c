@@ -98,6 +98,73 @@ static void finish_notifications(struct config_load *l)
     n->endpoints = endpoints;
 }
 
+#define CHECK_MS_DEFAULT 10000
+#define CHECK_MS_MIN 100
+#define CHECK_TIMEOUT_MS_DEFAULT 5000
+
+static void complete_check(struct rs_config_check *check)
+{
+    check->interval_ms = check->interval_ms > 0 ? RS_MAX(check->interval_ms, CHECK_MS_MIN) : CHECK_MS_DEFAULT;
+    check->timeout_ms = check->timeout_ms > 0 ? check->timeout_ms : CHECK_TIMEOUT_MS_DEFAULT;
+    check->threshold = RS_MAX(check->threshold, 1);
+    check->status = check->status > 0 ? check->status : 200;
+}
+
+static void finish_check(struct config_load *l, const struct rs_yaml *item, struct rs_config_check *out)
+{
+    switch (out->kind) {
+    case RS_CONFIG_CHECK_FILE:
+        config_item_read(l, item, "health.file[].file", &out->target);
+        config_item_read(l, item, "health.file[].interval", &out->interval_ms);
+        config_item_read(l, item, "health.file[].threshold", &out->threshold);
+        break;
+    case RS_CONFIG_CHECK_HTTP:
+        config_item_read(l, item, "health.http[].uri", &out->target);
+        config_item_read(l, item, "health.http[].statuscode", &out->status);
+        config_item_read(l, item, "health.http[].timeout", &out->timeout_ms);
+        config_item_read(l, item, "health.http[].interval", &out->interval_ms);
+        config_item_read(l, item, "health.http[].threshold", &out->threshold);
+        out->headers = config_headers_read(l->arena, rs_yaml_get(item, "headers"), &out->header_count);
+        break;
+    case RS_CONFIG_CHECK_TCP:
+        config_item_read(l, item, "health.tcp[].addr", &out->target);
+        config_item_read(l, item, "health.tcp[].timeout", &out->timeout_ms);
+        config_item_read(l, item, "health.tcp[].interval", &out->interval_ms);
+        config_item_read(l, item, "health.tcp[].threshold", &out->threshold);
+        break;
+    case RS_CONFIG_CHECK_STORAGE:
+        out->interval_ms = l->config->health.storage_interval_ms;
+        out->threshold = l->config->health.storage_threshold;
+        out->target = "";
+        break;
+    }
+    complete_check(out);
+}
+
+static void finish_health(struct config_load *l)
+{
+    static const struct {
+        const char *path;
+        enum rs_config_check_kind kind;
+    } lists[] = {{"health.file", RS_CONFIG_CHECK_FILE},
+                 {"health.http", RS_CONFIG_CHECK_HTTP},
+                 {"health.tcp", RS_CONFIG_CHECK_TCP}};
+    struct rs_config_health *health = &l->config->health;
+    struct rs_config_check *checks = rs_arena_zalloc(l->arena, RS_CONFIG_CHECKS_MAX * sizeof *checks);
+    size_t count = 0;
+    if (health->storage_enabled)
+        finish_check(l, NULL, &checks[count++]);
+    for (size_t i = 0; i < RS_COUNT(lists); i++) {
+        const struct rs_yaml *list = config_node(l->root, lists[i].path);
+        for (const struct rs_yaml *n = rs_yaml_is_null(list) ? NULL : list->first; n != NULL; n = n->next) {
+            checks[count].kind = lists[i].kind;
+            finish_check(l, n, &checks[count++]);
+        }
+    }
+    health->checks = checks;
+    health->check_count = count;
+}
+
 static void finish_listen(struct config_load *l)
 {
     struct rs_config_http *http = &l->config->http;
@@ -127,6 +194,7 @@ void config_finish(struct config_load *l)
     config->http.headers =
         config_headers_read(l->arena, config_node(l->root, "http.headers"), &config->http.header_count);
     finish_notifications(l);
+    finish_health(l);
     finish_listen(l);
     config_finish_validation(l);
     config->http.host = without_slashes(l, config->http.host);

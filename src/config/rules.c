@@ -215,4 +215,5 @@ void config_rules(struct config_load *l)
     rule_workers(l);
     config_rules_notifications(l);
     config_rules_validation(l);
+    config_rules_health(l);
 }

@@ -2,7 +2,7 @@
 /* Rules for notifications.endpoints. What registry:2 takes is taken; an address may hold secrets and is never shown. */
 #include "config/config_priv.h"
 
-static bool is_http(rs_str url)
+bool config_is_url(rs_str url)
 {
     rs_str rest = {0};
     if (rs_str_eq_nocase(rs_str_sub(url, 0, 7), RS_STR("http://")))
@@ -42,7 +42,7 @@ static void check_url(struct config_load *l, const struct rs_yaml *item, const c
         config_error(l, item, path, "needs a \"url\"");
     else if (url->kind == RS_YAML_SCALAR && rs_str_eq_c(url->text, "***"))
         config_warn(l, url, path, "its url is ***, which config check shows in place of a secret, and no address");
-    else if (url->kind == RS_YAML_SCALAR && !is_http(url->text))
+    else if (url->kind == RS_YAML_SCALAR && !config_is_url(url->text))
         config_error(l, url, path, "its url needs to be an address such as https://hooks.example.org/registry");
 }
 

@@ -93,6 +93,7 @@ struct rs_conn *rs_conn_new(struct rs_http_server *server, struct rs_lane *lane,
     /* Fails on unix sockets, which need it not. Without it a reply can wait 40 ms for an acknowledgement. */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     atomic_fetch_add(&server->connections, 1);
+    atomic_fetch_add_explicit(&server->accepted, 1, memory_order_relaxed);
     atomic_fetch_add(&lane->connections, 1);
     return conn;
 }

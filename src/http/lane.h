@@ -80,6 +80,7 @@ struct rs_http_server {
     atomic_uint threads;
     unsigned max_threads; /* whatever the disk does */
     atomic_ullong requests;
+    atomic_ullong accepted;
 
     struct rs_mutex places; /* SERVER: */
     unsigned workers, body_workers;

@@ -209,12 +209,29 @@ bool rs_http_server_free(struct rs_http_server **serverp)
     return true;
 }
 
+/* A thread that neither waits as a spare one nor for a lane's events serves one connection. */
+static unsigned serving(struct rs_http_server *server)
+{
+    rs_mutex_lock(&server->pool);
+    unsigned idle = server->spare_count + server->orphan_count;
+    rs_mutex_unlock(&server->pool);
+    for (unsigned i = 0; i < server->lane_count; i++)
+        idle += atomic_load(&server->lanes[i].serving) % 2 == 0;
+    unsigned threads = atomic_load(&server->threads);
+    return threads > idle ? threads - idle : 0;
+}
+
 void rs_http_stats(struct rs_http_server *server, struct rs_http_stats *out)
 {
     rs_mutex_lock(&server->places);
     *out = (struct rs_http_stats){.workers = server->workers, .waiting = server->waiting_count};
     rs_mutex_unlock(&server->places);
+    unsigned busy = serving(server);
     out->connections = atomic_load(&server->connections);
+    out->parked = out->connections > busy ? out->connections - busy : 0; /* not of one instant */
+    out->max_connections = server->config.max_connections;
+    out->max_workers = server->config.max_workers;
+    out->accepted = atomic_load(&server->accepted);
     out->threads = atomic_load(&server->threads);
     out->requests = atomic_load(&server->requests);
 }

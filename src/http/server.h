@@ -87,6 +87,10 @@ bool rs_http_server_free(struct rs_http_server **server);
 
 struct rs_http_stats {
     unsigned connections;
+    unsigned parked; /* of these, by no thread */
+    unsigned max_connections;
+    unsigned max_workers;
+    uint64_t accepted;
     unsigned workers;
     unsigned threads;
     unsigned waiting; /* requests that wait for a worker */

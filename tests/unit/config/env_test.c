@@ -96,10 +96,11 @@ static void names_are_in_lower_case(void **state)
 static void both_spellings(void **state)
 {
     static const struct told_case cases[] = {
-        {GOOD, "REGISTRY_HEALTH_FILECHECKERS=[{file: /a}]", "W REGISTRY_HEALTH_FILECHECKERS health.file[0]\n"},
-        {GOOD, "REGISTRY_HEALTH_FILE=[{file: /a}]", "W REGISTRY_HEALTH_FILE health.file[0]\n"},
-        {GOOD, "REGISTRY_HEALTH_HTTPCHECKERS_0_URI=http://a", "W REGISTRY_HEALTH_HTTPCHECKERS_0_URI health.http[0]\n"},
-        {GOOD, "REGISTRY_HEALTH_TCPCHECKERS_0_ADDR=a:1", "W REGISTRY_HEALTH_TCPCHECKERS_0_ADDR health.tcp[0]\n"},
+        {GOOD, "REGISTRY_HEALTH_FILECHECKERS=[{fil: /a}]",
+         "W REGISTRY_HEALTH_FILECHECKERS health.file[0].fil\nE REGISTRY_HEALTH_FILECHECKERS health.file[0]\n"},
+        {GOOD, "REGISTRY_HEALTH_FILE=[{interval: 1s}]", "E REGISTRY_HEALTH_FILE health.file[0]\n"},
+        {GOOD, "REGISTRY_HEALTH_HTTPCHECKERS_0_URI=ftp://a", "E REGISTRY_HEALTH_HTTPCHECKERS_0_URI health.http[0]\n"},
+        {GOOD, "REGISTRY_HEALTH_TCPCHECKERS_0_ADDR=a:b", "E REGISTRY_HEALTH_TCPCHECKERS_0_ADDR health.tcp[0]\n"},
         {GOOD, "REGISTRY_NOTIFICATIONS_EVENTCONFIG_INCLUDEREFERENCES=maybe",
          "E REGISTRY_NOTIFICATIONS_EVENTCONFIG_INCLUDEREFERENCES notifications.events.includereferences\n"},
         {GOOD, "REGISTRY_NOTIFICATIONS_EVENTS_INCLUDEREFERENCES=maybe",
@@ -110,6 +111,45 @@ static void both_spellings(void **state)
     };
     (void)state;
     check_cases(cases, RS_COUNT(cases));
+}
+
+static void health_checks(void **state)
+{
+    (void)state;
+    struct loaded l = load(GOOD, "REGISTRY_HEALTH_STORAGEDRIVER_ENABLED=true\n"
+                                 "REGISTRY_HEALTH_STORAGEDRIVER_THRESHOLD=3\n"
+                                 "REGISTRY_HEALTH_FILECHECKERS=[{file: /a, interval: 1s}]\n"
+                                 "REGISTRY_HEALTH_HTTP_0_URI=http://u:p@b/c\n"
+                                 "REGISTRY_HEALTH_HTTP_0_HEADERS={X-Key: [k]}\n"
+                                 "REGISTRY_HEALTH_HTTPCHECKERS_0_TIMEOUT=250ms\n"
+                                 "REGISTRY_HEALTH_TCPCHECKERS_0_ADDR=c:80\n"
+                                 "REGISTRY_HEALTH_TCP_0_INTERVAL=1ms\n"
+                                 "REGISTRY_HTTP_DEBUG_ADDR=:5001\n"
+                                 "REGISTRY_HTTP_DEBUG_PROMETHEUS_ENABLED=true");
+    assert_int_equal(l.rc, RS_OK);
+    assert_string_equal(rs_buf_z(&l.told), "");
+    assert_int_equal(l.config->health.check_count, 4);
+    const struct rs_config_check *checks = l.config->health.checks;
+    assert_int_equal(checks[0].kind, RS_CONFIG_CHECK_STORAGE);
+    assert_int_equal(checks[0].threshold, 3);
+    assert_int_equal(checks[0].interval_ms, 10000);
+    assert_int_equal(checks[1].kind, RS_CONFIG_CHECK_FILE);
+    assert_string_equal(checks[1].target, "/a");
+    assert_int_equal(checks[1].interval_ms, 1000);
+    assert_int_equal(checks[1].threshold, 1);
+    assert_int_equal(checks[2].kind, RS_CONFIG_CHECK_HTTP);
+    assert_string_equal(checks[2].target, "http://u:p@b/c");
+    assert_int_equal(checks[2].timeout_ms, 250);
+    assert_int_equal(checks[2].status, 200);
+    assert_int_equal(checks[2].header_count, 1);
+    assert_string_equal(checks[2].headers[0].values.items[0], "k");
+    assert_int_equal(checks[3].kind, RS_CONFIG_CHECK_TCP);
+    assert_int_equal(checks[3].interval_ms, 100); /* not as often as a mistake would have it */
+    assert_int_equal(checks[3].timeout_ms, 5000);
+    assert_string_equal(l.config->http.debug_addr, ":5001");
+    assert_true(l.config->http.debug_metrics);
+    assert_string_equal(l.config->http.debug_path, "/metrics");
+    unload(&l);
 }
 
 static void list_indexes(void **state)
@@ -293,6 +333,7 @@ int main(void)
         cmocka_unit_test(readonly),
         cmocka_unit_test(names_are_in_lower_case),
         cmocka_unit_test(both_spellings),
+        cmocka_unit_test(health_checks),
         cmocka_unit_test(list_indexes),
         cmocka_unit_test(whole_driver),
         cmocka_unit_test(refused_as_in_the_file),

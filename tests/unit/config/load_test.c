@@ -73,7 +73,9 @@ static void stock_file_2(void **state)
                            "    threshold: 3\n",
                            NULL);
     assert_int_equal(l.rc, RS_OK);
-    assert_string_equal(rs_buf_z(&l.told), "W 15 health.storagedriver\n");
+    assert_string_equal(rs_buf_z(&l.told), "");
+    assert_int_equal(l.config->health.check_count, 1);
+    assert_int_equal(l.config->health.checks[0].threshold, 3);
     assert_string_equal(l.config->storage.root, "/var/lib/registry");
     assert_string_equal(l.config->http.listen[0].address, ":5000");
     assert_int_equal(l.config->http.header_count, 1);
@@ -119,8 +121,9 @@ static void stock_file_3(void **state)
                            "    threshold: 3\n",
                            NULL);
     assert_int_equal(l.rc, RS_OK);
-    assert_string_equal(rs_buf_z(&l.told), "W 16 http.debug\n"
-                                           "W 24 health.storagedriver\n");
+    assert_string_equal(rs_buf_z(&l.told), "");
+    assert_string_equal(l.config->http.debug_addr, ":5001");
+    assert_true(l.config->http.debug_metrics);
     assert_true(l.config->storage.delete_enabled);
     unload(&l);
 }

@@ -133,11 +133,12 @@ static void shows_no_secret(void **state)
 static void marks_what_is_not_honoured(void **state)
 {
     (void)state;
-    struct loaded l = load(GOOD "redis: {addr: 'r:1'}\nlog: {reportcaller: true}\nhealth: {storagedriver: {}}\n", NULL);
+    struct loaded l =
+        load(GOOD "redis: {addr: 'r:1'}\nlog: {reportcaller: true}\ncompatibility: {schema1: {}}\n", NULL);
     char *printed = print(l.config);
     assert_non_null(strstr(printed, "\nredis: # not honoured\n  addr: \"r:1\"\n"));
     assert_non_null(strstr(printed, "\n  reportcaller: true # not honoured\n"));
-    assert_null(strstr(printed, "health"));
+    assert_null(strstr(printed, "compatibility"));
     free(printed);
     unload(&l);
 }

@@ -209,7 +209,13 @@ static void http(void **state)
         {GOOD "http: {http2: {disabled: false}}\n", NULL, ""},
         {GOOD "http: {h2c: {enabled: false}}\n", NULL, ""},
         {GOOD "http: {h2c: {enabled: true}}\n", NULL, "W 3 http.h2c.enabled\n"},
-        {GOOD "http: {debug: {addr: ':5001'}}\n", NULL, "W 3 http.debug\n"},
+        {GOOD "http: {debug: {addr: ':5001'}}\n", NULL, ""},
+        {GOOD "http: {debug: {addr: '5001'}}\n", NULL, "E 3 http.debug.addr\n"},
+        {GOOD "http: {debug: {prometheus: {enabled: true}}}\n", NULL, "W 3 http.debug.prometheus\n"},
+        {GOOD "http: {debug: {addr: ':1', prometheus: {path: metrics}}}\n", NULL, "E 3 http.debug.prometheus.path\n"},
+        {GOOD "http: {debug: {addr: ':1', prometheus: {path: /debug/health}}}\n", NULL,
+         "E 3 http.debug.prometheus.path\n"},
+        {GOOD "http: {debug: {addr: ':1', prometheus: {path: /a/*}}}\n", NULL, "E 3 http.debug.prometheus.path\n"},
         {GOOD "http: {debug: {addr: '', prometheus: {enabled: false, path: /metrics}}}\n", NULL, ""},
         {GOOD "http: {secret: '***'}\n", NULL, "W 3 http.secret\n"},
         {GOOD "http: {adress: x}\n", NULL, "W 3 http.adress\n"},
@@ -295,8 +301,6 @@ static void sections_without_effect(void **state)
         {GOOD "redis: {options: {addrs: [x]}}\n", NULL, "W 3 redis\n"},
         {GOOD "health: {storagedriver: {enabled: false, interval: 5s}}\n", NULL, ""},
         {GOOD "health: {storagedriver: {interval: 5s}}\n", NULL, ""},
-        {GOOD "health: {file: [{file: /a}], tcp: [{addr: 'a:1'}]}\n", NULL, "W 3 health.file[0]\nW 3 health.tcp[0]\n"},
-        {GOOD "health: {http: [{uri: 'http://a'}]}\n", NULL, "W 3 health.http[0]\n"},
         {GOOD "middleware:\n  storage:\n  - {name: cloudfront, options: {baseurl: x}}\n  - {name: y, disabled: true}\n",
          NULL, "W 5 middleware.storage[0]\n"},
         {GOOD "middleware: {registry: [{name: x}], repository: [{name: y}]}\n", NULL,
@@ -337,6 +341,43 @@ static void validation(void **state)
     };
     (void)state;
     check_cases(cases, RS_COUNT(cases));
+}
+
+static void health(void **state)
+{
+    static const struct told_case cases[] = {
+        {GOOD "health: {storagedriver: {enabled: true, interval: 5s, threshold: 3}}\n", NULL, ""},
+        {GOOD "health: {storagedriver: {enabled: yess}}\n", NULL, "E 3 health.storagedriver.enabled\n"},
+        {GOOD "health: {storagedriver: {enabled: true, interval: 5}}\n", NULL, "E 3 health.storagedriver.interval\n"},
+        {GOOD "health: {storagedriver: {enabled: true, threshold: -1}}\n", NULL,
+         "E 3 health.storagedriver.threshold\n"},
+        {GOOD "health: {file: [{file: /a}], tcp: [{addr: 'a:1'}], http: [{uri: 'https://a'}]}\n", NULL, ""},
+        {GOOD "health:\n  file:\n  - {file: /a}\n  - {interval: 1s}\n", NULL, "E 6 health.file[1]\n"},
+        {GOOD "health: {file: {file: /a}}\n", NULL, "E 3 health.file\n"},
+        {GOOD "health: {file: [{file: [/a]}]}\n", NULL, "E 3 health.file[0].file\n"},
+        {GOOD "health: {http: [{uri: a}]}\n", NULL, "E 3 health.http[0]\n"},
+        {GOOD "health: {http: [{uri: '***'}]}\n", NULL, "W 3 health.http[0]\n"},
+        {GOOD "health: {http: [{timeout: 1s}]}\n", NULL, "E 3 health.http[0]\n"},
+        {GOOD "health: {http: [{uri: 'http://a', statuscode: OK}]}\n", NULL, "E 3 health.http[0].statuscode\n"},
+        {GOOD "health: {http: [{uri: 'http://a', headers: {'A B': [c]}}]}\n", NULL, "E 3 health.http[0]\n"},
+        {GOOD "health: {tcp: [{addr: a}]}\n", NULL, "E 3 health.tcp[0]\n"},
+        {GOOD "health: {tcp: [{addr: 'a:1', timeout: 2h}]}\n", NULL, "E 3 health.tcp[0].timeout\n"},
+    };
+    (void)state;
+    check_cases(cases, RS_COUNT(cases));
+}
+
+static void checks_beyond_the_limit(void **state)
+{
+    struct rs_buf text;
+    (void)state;
+    rs_buf_init(&text, 64 * 1024);
+    rs_buf_add_c(&text, GOOD "health:\n  file:\n");
+    for (int i = 0; i < 60; i++)
+        rs_buf_printf(&text, "  - {file: /f%d}\n", i);
+    const struct told_case cases[] = {{rs_buf_z(&text), NULL, "E 3 health\n"}};
+    check_cases(cases, 1);
+    rs_buf_release(&text);
 }
 
 static void our_own(void **state)
@@ -423,6 +464,8 @@ int main(void)
         cmocka_unit_test(endpoints_beyond_the_limit),
         cmocka_unit_test(sections_without_effect),
         cmocka_unit_test(validation),
+        cmocka_unit_test(health),
+        cmocka_unit_test(checks_beyond_the_limit),
         cmocka_unit_test(our_own),
         cmocka_unit_test(problems_come_in_the_order_of_lines),
         cmocka_unit_test(texts_hold_no_secrets),
