@@ -131,6 +131,17 @@ def test_skopeo_inspects_the_very_bytes(server, skopeo, pushed, name):
         assert raw.encode() == server.api.manifest(repo, tag).body
 
 
+@pytest.mark.parametrize("name", ["team/app:1.0", "team/multi:oci"])
+def test_skopeo_deletes_an_image(server, skopeo, pushed, name):
+    repo, tag = name.split(":")
+    other = server.api.push(images.image("other"), repo, "other")
+    skopeo.delete(f"{server.host}/{name}")
+    server.api.manifest(repo, tag).expect(404)
+    server.api.manifest(repo, pushed[name]).expect(404)
+    assert server.api.verify(repo, "other") == other
+    assert tag not in skopeo.list_tags(f"{server.host}/{repo}")
+
+
 def test_skopeo_syncs_a_repository_to_a_directory_and_back(server, start_server, skopeo, pushed, work):
     target = work / "mirror"
     skopeo.sync("docker", f"{server.host}/team/app", "dir", target, "--preserve-digests")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """distribution-spec, "Content Discovery", "Listing Tags": each test a requirement of it."""
 
+import concurrent.futures
 import re
 
 import pytest
@@ -96,6 +97,30 @@ class TestListingTags:
         for n, tag in enumerate(("m", "a", "z", "m")):
             spec.push(api, spec.manifest("sha256", f"listed {n}"), repo, tag).expect(201)
         assert api.tags(repo) == ["a", "m", "z"]
+
+    def test_what_was_acknowledged_is_in_the_next_list(self, api, repo):
+        """However quickly pushes, deletions and lists follow each other."""
+        content, there = spec.index("sha256", []), set()
+        for n in range(60):
+            api.put_manifest(repo, f"t{n % 20}", content.manifest, content.media_type).expect(201)
+            there.add(f"t{n % 20}")
+            assert api.tags(repo) == sorted(there)
+            if n % 3 == 2:
+                api.delete(f"/v2/{repo}/manifests/t{n % 20}").expect(202)
+                there.remove(f"t{n % 20}")
+                assert (api.tags(repo) or []) == sorted(there)
+
+    def test_tags_from_several_clients_at_once_are_all_listed(self, api, repo):
+        content = spec.index("sha256", [])
+
+        def work(first):
+            for n in range(first, 80, 8):
+                api.put_manifest(repo, f"t{n:02}", content.manifest, content.media_type).expect(201)
+                assert f"t{n:02}" in api.tags(repo)
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            list(pool.map(work, range(8)))
+        assert api.tags(repo) == [f"t{n:02}" for n in range(80)]
 
     def test_repositories_below_are_not_mixed_up(self, api, repo):
         for name, tag in ((repo, "here"), (f"{repo}/below", "there"), (f"{repo}-beside", "elsewhere")):
