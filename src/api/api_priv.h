@@ -16,7 +16,7 @@ struct rs_api {
     struct rs_route *routes; /* their patterns begin with http.prefix */
     size_t route_count;
     struct rs_api_cells *cells; /* measure.c's, of each route */
-    struct rs_header *headers;  /* http.headers, several values of one name joined */
+    struct rs_header *headers;  /* http.headers, one for each value */
     size_t header_count;
     struct rs_arena *arena; /* of what is above */
 };

@@ -57,31 +57,29 @@ static bool has_control(const char *text)
     return false;
 }
 
-/* Several values of one field are one list (RFC 9110 5.2). */
-static rs_rc make_header(struct rs_api *api, const struct rs_config_header *from, struct rs_header *out,
-                         struct rs_err *err)
+/* A line a value, as registry:2. */
+static rs_rc make_header(struct rs_api *api, const struct rs_config_header *from, struct rs_err *err)
 {
-    rs_str value = {0};
-
     for (size_t i = 0; i < from->values.count; i++) {
         if (has_control(from->values.items[i]))
             return rs_err_set(err, RS_E_CONFIG, "http.headers: a value of %s holds a control character", from->name);
-        value =
-            rs_arena_printf(api->arena, RS_STR_FMT "%s%s", RS_STR_ARG(value), i > 0 ? ", " : "", from->values.items[i]);
+        api->headers[api->header_count++] = (struct rs_header){rs_str_c(from->name), rs_str_c(from->values.items[i])};
     }
-    *out = (struct rs_header){rs_str_c(from->name), value};
     return RS_OK;
 }
 
 static rs_rc make_headers(struct rs_api *api, struct rs_err *err)
 {
     const struct rs_config_http *http = &api->config->http;
+    size_t count = 0;
 
     if (has_control(http->host))
         return rs_err_set(err, RS_E_CONFIG, "http.host holds a control character");
-    api->headers = rs_arena_alloc(api->arena, (http->header_count + 1) * sizeof *api->headers);
     for (size_t i = 0; i < http->header_count; i++)
-        RS_TRY(make_header(api, &http->headers[i], &api->headers[api->header_count++], err));
+        count += http->headers[i].values.count;
+    api->headers = rs_arena_alloc(api->arena, (count + 1) * sizeof *api->headers);
+    for (size_t i = 0; i < http->header_count; i++)
+        RS_TRY(make_header(api, &http->headers[i], err));
     return RS_OK;
 }
 
@@ -115,14 +113,25 @@ void rs_api_attach_events(struct rs_api *api, struct rs_events *events)
     api->events = events;
 }
 
+static bool is_set(const struct rs_reply *reply, size_t count, rs_str name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (rs_str_eq_nocase(reply->headers[i].name, name))
+            return true;
+    return false;
+}
+
+/* What the handler says of its answer counts more than what is configured for all. */
 static void on_reply(struct rs_request *req, void *ctx)
 {
     const struct rs_api *api = ctx;
 
     rs_reply_header(req, "Docker-Distribution-Api-Version", RS_STR("registry/2.0"));
     rs_reply_header(req, "X-Request-Id", req->id);
+    size_t own = req->reply.header_count;
     for (size_t i = 0; i < api->header_count; i++)
-        rs_reply_header(req, api->headers[i].name.ptr, api->headers[i].value);
+        if (!is_set(&req->reply, own, api->headers[i].name))
+            rs_reply_header_add(req, api->headers[i].name.ptr, api->headers[i].value);
 }
 
 static rs_rc on_route(struct rs_request *req, void *ctx, struct rs_err *err)

@@ -290,6 +290,16 @@ static enum next go_on_as_worker(struct rs_worker *worker, struct rs_conn *conn)
     return GONE;
 }
 
+static void tell_allowed(struct rs_request *req, unsigned allowed)
+{
+    static const char *const names[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
+    char list[64] = "";
+    for (size_t i = 0, n = 0; i < RS_COUNT(names); i++)
+        if (allowed & (1u << i))
+            n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", n > 0 ? ", " : "", names[i]);
+    rs_reply_header_c(req, "Allow", list);
+}
+
 static enum next dispatch(struct rs_worker *worker, struct rs_conn *conn)
 {
     const struct rs_http_config *config = &conn->server->config;
@@ -297,16 +307,13 @@ static enum next dispatch(struct rs_worker *worker, struct rs_conn *conn)
     struct rs_err err = {0};
     unsigned allowed = 0;
     rs_rc rc = rs_router_match(conn->server->router, &ex->req, &ex->req.route, &allowed, &err);
+    if (allowed != 0)
+        tell_allowed(&ex->req, allowed);
+    if (allowed != 0 && ex->req.method == RS_METHOD_OPTIONS)
+        return reply_ready(conn); /* browsers ask before they use another method; the headers of on_reply answer them */
     if (rc == RS_OK && config->on_route != NULL)
         rc = config->on_route(&ex->req, config->ctx, &err);
     if (rc != RS_OK) {
-        static const char *const names[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
-        char list[64] = "";
-        for (size_t i = 0, n = 0; i < RS_COUNT(names); i++)
-            if (allowed & (1u << i))
-                n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", n > 0 ? ", " : "", names[i]);
-        if (allowed != 0)
-            rs_reply_header_c(&ex->req, "Allow", list);
         reply_error(conn, rc, &err);
         return reply_ready(conn);
     }

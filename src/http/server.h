@@ -19,7 +19,7 @@ typedef rs_rc rs_handler(struct rs_request *req, void *ctx, struct rs_err *err);
 
 /* Patterns are paths whose segments may be "*" (one segment, not empty) or "**" (one or more; at most once); what
  * they match goes to req->captures. The first route whose pattern and method fit is taken; a path that fits only with
- * other methods gives RS_E_METHOD_NOT_ALLOWED with Allow. */
+ * other methods gives RS_E_METHOD_NOT_ALLOWED with Allow; OPTIONS is answered with 200 and Allow on every path. */
 struct rs_route {
     const char *pattern;
     unsigned methods; /* bits: 1u << RS_METHOD_GET … */
