@@ -125,16 +125,33 @@ static rs_rc continue_upload(struct rs_api *api, struct rs_request *req, enum rs
 
 /* --- POST: begin --- */
 
-/* Links the blob of another repository. False if it cannot: then the client has to upload, as the specification says.
- */
-static bool try_mount(struct rs_api *api, struct rs_request *req, struct rs_digest *digest)
+/* May a client have a blob of which it knows the digest, and names no repository that it may read? No policy forbids
+ * it: there is no access control yet. */
+static bool may_mount_any(const struct rs_api *api, const struct rs_request *req)
+{
+    (void)api, (void)req;
+    return true;
+}
+
+/* Links a blob that is there (distribution-spec 1.1, "Mounting a blob from another repository"). *out_done stays false
+ * if it cannot: then the client has to upload. RS_E_DIGEST_INVALID: it could not upload that either. */
+static rs_rc try_mount(struct rs_api *api, struct rs_request *req, struct rs_digest *digest, bool *out_done,
+                       struct rs_err *err)
 {
     rs_str mount, from;
+    rs_rc rc = RS_E_BLOB_UNKNOWN;
 
-    if (!rs_request_query(req, RS_STR("mount"), &mount) || !rs_request_query(req, RS_STR("from"), &from))
-        return false;
-    return rs_api_digest(req, mount, digest, NULL) == RS_OK && rs_name_check(from, NULL) == RS_OK &&
-           rs_blob_mount(api->registry, req->captures[0], from, digest, NULL) == RS_OK;
+    if (!rs_request_query(req, RS_STR("mount"), &mount) || mount.len == 0)
+        return RS_OK;
+    RS_TRY(rs_api_digest(req, mount, digest, err));
+    if (!rs_request_query(req, RS_STR("from"), &from)) {
+        if (may_mount_any(api, req))
+            rc = rs_blob_mount_any(api->registry, req->captures[0], digest, NULL);
+    } else if (rs_name_check(from, NULL) == RS_OK) {
+        rc = rs_blob_mount(api->registry, req->captures[0], from, digest, NULL);
+    }
+    *out_done = rc == RS_OK;
+    return RS_OK;
 }
 
 static rs_rc tell_mounted(const struct rs_api *api, struct rs_request *req, const struct rs_digest *digest)
@@ -150,69 +167,89 @@ static rs_rc tell_mounted(const struct rs_api *api, struct rs_request *req, cons
     return tell_blob(api, req, digest);
 }
 
-/* Is the whole blob in this request? A client that announces a digest but sends nothing means to go on with a PUT. */
-static bool is_monolithic(struct rs_request *req, rs_str *out_digest)
+static bool is_of_nothing(const struct rs_digest *digest)
 {
-    return req->has_body && req->content_length != 0 && rs_request_query(req, RS_STR("digest"), out_digest);
+    struct rs_digest empty;
+
+    rs_digest_of(digest->alg, "", 0, &empty);
+    return rs_digest_eq(digest, &empty);
 }
 
-static rs_rc post_whole(struct rs_api *api, struct rs_request *req, rs_str digest_text, struct rs_err *err)
+/* Is the whole blob in this request? A client that announces a digest but sends nothing means to go on with a PUT,
+ * unless nothing is what it wants to push. */
+static rs_rc check_monolithic(struct rs_request *req, struct rs_digest *digest, bool *out_whole, struct rs_err *err)
+{
+    rs_str text;
+
+    *out_whole = false;
+    if (!rs_request_query(req, RS_STR("digest"), &text))
+        return RS_OK;
+    RS_TRY(rs_api_digest(req, text, digest, err));
+    *out_whole = (req->has_body && req->content_length != 0) || is_of_nothing(digest);
+    return RS_OK;
+}
+
+static rs_rc post_whole(struct rs_api *api, struct rs_request *req, const struct rs_digest *digest, struct rs_err *err)
 {
     const struct rs_content_range none = {0};
     RS_AUTO(rs_upload_suspend) struct rs_upload *upload = NULL;
     char uuid[RS_UUID_SIZE];
-    struct rs_digest digest;
     uint64_t size = 0;
 
-    RS_TRY(rs_api_digest(req, digest_text, &digest, err));
     RS_TRY(rs_upload_begin(api->registry, req->captures[0], uuid, err));
-    rs_rc rc = rs_upload_open(api->registry, req->captures[0], rs_str_c(uuid), digest.alg, &upload, err);
-    if (rc == RS_OK)
+    rs_rc rc = rs_upload_open(api->registry, req->captures[0], rs_str_c(uuid), digest->alg, &upload, err);
+    if (rc == RS_OK && req->has_body)
         rc = receive(req, upload, &none, err);
     if (rc == RS_OK) {
         size = rs_upload_offset(upload);
-        rc = rs_upload_commit(&upload, &digest, err);
+        rc = rs_upload_commit(&upload, digest, err);
     }
     if (rc == RS_OK)
-        return tell_pushed(api, req, &digest, size);
+        return tell_pushed(api, req, digest, size);
     /* The client has never heard of this upload: nobody will go on with it. */
     rs_upload_suspend(&upload);
     (void)rs_upload_cancel(api->registry, req->captures[0], rs_str_c(uuid), NULL);
     return rc;
 }
 
-/* What a client says of the digest to come is worth nothing to it if it is wrong: 400 rather than an upload. */
-static rs_rc check_announced(struct rs_request *req, struct rs_err *err)
+/* The parameter digest-algorithm: what the chunks that follow are hashed with. */
+static rs_rc read_algorithm(struct rs_request *req, enum rs_hash_alg *out, struct rs_err *err)
 {
-    rs_str text;
-    struct rs_digest digest;
+    rs_str name;
 
-    if (rs_request_query(req, RS_STR("digest"), &text))
-        RS_TRY(rs_digest_parse(text, &digest, err));
-    if (rs_request_query(req, RS_STR("digest-algorithm"), &text) && !rs_str_eq_c(text, rs_hash_name(RS_SHA256)) &&
-        !rs_str_eq_c(text, rs_hash_name(RS_SHA512)))
-        return rs_err_set(err, RS_E_DIGEST_INVALID, "digest-algorithm must be sha256 or sha512");
+    *out = RS_SHA256;
+    if (!rs_request_query(req, RS_STR("digest-algorithm"), &name) || rs_digest_algorithm(name, out))
+        return RS_OK;
+    return rs_err_set(err, RS_E_DIGEST_INVALID, "digest-algorithm=" RS_STR_FMT ": it must be sha256 or sha512",
+                      RS_STR_ARG(rs_str_sub(name, 0, 40)));
+}
+
+static rs_rc post_begin(struct rs_api *api, struct rs_request *req, enum rs_hash_alg alg, struct rs_err *err)
+{
+    char uuid[RS_UUID_SIZE];
+
+    RS_TRY(rs_upload_begin(api->registry, req->captures[0], uuid, err));
+    RS_TRY(rs_upload_choose(api->registry, req->captures[0], rs_str_c(uuid), alg, err));
+    req->reply.status = 202;
+    tell_progress(api, req, rs_str_c(uuid), 0);
     return RS_OK;
 }
 
 rs_rc rs_api_upload_post(struct rs_request *req, void *ctx, struct rs_err *err)
 {
     struct rs_api *api = ctx;
-    char uuid[RS_UUID_SIZE];
     struct rs_digest digest;
-    rs_str text;
+    enum rs_hash_alg alg;
+    bool done = false;
 
     RS_TRY(rs_api_repository(req, err));
-    RS_TRY(check_announced(req, err));
     RS_TRY(rs_api_writable(api, err));
-    if (try_mount(api, req, &digest))
+    RS_TRY(read_algorithm(req, &alg, err));
+    RS_TRY(try_mount(api, req, &digest, &done, err));
+    if (done)
         return tell_mounted(api, req, &digest);
-    if (is_monolithic(req, &text))
-        return post_whole(api, req, text, err);
-    RS_TRY(rs_upload_begin(api->registry, req->captures[0], uuid, err));
-    req->reply.status = 202;
-    tell_progress(api, req, rs_str_c(uuid), 0);
-    return RS_OK;
+    RS_TRY(check_monolithic(req, &digest, &done, err));
+    return done ? post_whole(api, req, &digest, err) : post_begin(api, req, alg, err);
 }
 
 /* --- the upload itself --- */
@@ -244,7 +281,8 @@ rs_rc rs_api_upload_patch(struct rs_request *req, void *ctx, struct rs_err *err)
 
     RS_TRY(check_upload(req, err));
     RS_TRY(rs_api_writable(api, err));
-    RS_TRY(continue_upload(api, req, RS_SHA256, &upload, err));
+    enum rs_hash_alg alg = rs_upload_chosen(api->registry, req->captures[0], req->captures[1]);
+    RS_TRY(continue_upload(api, req, alg, &upload, err));
     req->reply.status = 202;
     tell_progress(api, req, req->captures[1], rs_upload_offset(upload));
     return RS_OK;

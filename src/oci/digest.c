@@ -3,7 +3,7 @@
 
 #define PREFIX_LEN 7 /* "sha256:", "sha512:" */
 
-static bool find_algorithm(rs_str name, enum rs_hash_alg *out)
+bool rs_digest_algorithm(rs_str name, enum rs_hash_alg *out)
 {
     for (int alg = 0; alg < RS_HASH_ALGS; alg++) {
         if (rs_str_eq_c(name, rs_hash_name((enum rs_hash_alg)alg))) {
@@ -24,7 +24,7 @@ rs_rc rs_digest_parse(rs_str text, struct rs_digest *out, struct rs_err *err)
     if (!rs_str_cut(text, ':', &name, &hex))
         return rs_err_set(err, RS_E_DIGEST_INVALID, "\"" RS_STR_FMT "\" is not a digest: it has no \"algorithm:\"",
                           RS_STR_ARG(shown));
-    if (!find_algorithm(name, &alg))
+    if (!rs_digest_algorithm(name, &alg))
         return rs_err_set(err, RS_E_DIGEST_INVALID, "\"" RS_STR_FMT "\": the algorithm must be sha256 or sha512",
                           RS_STR_ARG(shown));
     if (!rs_hex_decode(hex, raw, rs_hash_size(alg)))

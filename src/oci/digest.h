@@ -14,6 +14,7 @@ struct rs_digest {
     char text[RS_DIGEST_TEXT_MAX]; /* "alg:hex", NUL-terminated */
 };
 
+bool rs_digest_algorithm(rs_str name, enum rs_hash_alg *out); /* "sha256", "sha512"; false for any other */
 /* RS_E_DIGEST_INVALID for another algorithm, upper-case or missing digits. */
 rs_rc rs_digest_parse(rs_str text, struct rs_digest *out, struct rs_err *err);
 void rs_digest_of(enum rs_hash_alg alg, const void *data, size_t len, struct rs_digest *out);

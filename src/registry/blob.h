@@ -16,6 +16,10 @@ rs_rc rs_blob_open(struct rs_registry *registry, rs_str repository, const struct
  * RS_E_BLOB_UNKNOWN. */
 rs_rc rs_blob_unlink(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
                      struct rs_err *err);
+/* Links a blob that lies anywhere in the registry; durably. Whether the client may have it is the caller's to know.
+ * RS_E_BLOB_UNKNOWN. */
+rs_rc rs_blob_mount_any(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
+                        struct rs_err *err);
 /* Links a blob of another repository (distribution-spec, "Mounting a blob from another repository"), durably.
  * RS_E_BLOB_UNKNOWN if `from` does not have it. */
 rs_rc rs_blob_mount(struct rs_registry *registry, rs_str repository, rs_str from, const struct rs_digest *digest,

@@ -101,21 +101,14 @@ static rs_rc find(struct push *push, const struct rs_descriptor *d, uint64_t *ou
     return push->batch != NULL ? keep_young(push, link.z, data.z, err) : RS_OK;
 }
 
-/* TOMBSTONES: a blob that the collector is about to take counts as missing. There is no collector yet; when there is,
- * it leaves a mark that is to be looked for here, behind the revision link (see the head of this file). */
-static bool is_tombstoned(struct rs_registry *registry, const struct rs_digest *digest)
-{
-    (void)registry, (void)digest;
-    return false;
-}
-
+/* Tombstones are looked for behind the revision link: see the head of this file. */
 static rs_rc check_reference(struct push *push, const struct rs_descriptor *d, struct rs_err *err)
 {
     uint64_t size;
     if (d->foreign || !rs_rules_need(push->registry->rules, d))
         return RS_OK;
     rs_rc rc = find(push, d, &size, err);
-    if (rc == RS_E_NOT_FOUND || (rc == RS_OK && is_tombstoned(push->registry, &d->digest)))
+    if (rc == RS_E_NOT_FOUND || (rc == RS_OK && rs_blob_is_tombstoned(push->registry, &d->digest)))
         return rs_err_set(err, RS_E_MANIFEST_BLOB_UNKNOWN, "%s %s is not in repository " RS_STR_FMT ": push it first",
                           role_name(d->role), d->digest.text, RS_STR_ARG(push->put->repository));
     RS_TRY(rc);

@@ -156,6 +156,12 @@ const char *rs_path_upload_startedat(struct rs_path *p, rs_str name, rs_str uuid
     return finish(p, RS_STR("/startedat"));
 }
 
+const char *rs_path_upload_algorithm(struct rs_path *p, rs_str name, rs_str uuid)
+{
+    rs_path_upload(p, name, uuid);
+    return finish(p, RS_STR("/digest-algorithm"));
+}
+
 const char *rs_path_all_hashstates(struct rs_path *p, rs_str name, rs_str uuid)
 {
     rs_path_upload(p, name, uuid);

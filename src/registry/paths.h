@@ -34,7 +34,8 @@ const char *rs_path_tag_index(struct rs_path *p, rs_str name, rs_str tag, const 
 const char *rs_path_upload(struct rs_path *p, rs_str name, rs_str uuid);
 const char *rs_path_upload_data(struct rs_path *p, rs_str name, rs_str uuid);
 const char *rs_path_upload_startedat(struct rs_path *p, rs_str name, rs_str uuid);
-const char *rs_path_all_hashstates(struct rs_path *p, rs_str name, rs_str uuid); /* of all algorithms */
-const char *rs_path_parent(struct rs_path *p);                                   /* cuts the last component */
+const char *rs_path_upload_algorithm(struct rs_path *p, rs_str name, rs_str uuid); /* ours; registry:2 ignores it */
+const char *rs_path_all_hashstates(struct rs_path *p, rs_str name, rs_str uuid);   /* of all algorithms */
+const char *rs_path_parent(struct rs_path *p);                                     /* cuts the last component */
 const char *rs_path_hashstates(struct rs_path *p, rs_str name, rs_str uuid, enum rs_hash_alg alg);
 const char *rs_path_hashstate(struct rs_path *p, rs_str name, rs_str uuid, enum rs_hash_alg alg, uint64_t offset);

@@ -9,6 +9,11 @@
 #include "registry/rules.h"
 #include "registry/tag.h"
 
+struct rs_digest;
+struct rs_registry;
+/* The collector is about to take this blob: it counts as missing. In blob.c. */
+bool rs_blob_is_tombstoned(struct rs_registry *registry, const struct rs_digest *digest);
+
 struct rs_registry {
     struct rs_storage *storage; /* borrowed */
     struct rs_manifest_cache *manifests;

@@ -82,6 +82,29 @@ rs_rc rs_upload_begin(struct rs_registry *registry, rs_str repository, char out_
     return RS_OK;
 }
 
+rs_rc rs_upload_choose(struct rs_registry *registry, rs_str repository, rs_str uuid, enum rs_hash_alg alg,
+                       struct rs_err *err)
+{
+    struct rs_path path;
+    if (alg == RS_SHA256)
+        return RS_OK;
+    rs_path_upload_algorithm(&path, repository, uuid);
+    return rs_storage_put(registry->storage, path.z, rs_str_c(rs_hash_name(alg)), NULL, err);
+}
+
+/* A guess that saves reading the bytes again at the end: whatever cannot be read is no harm. */
+enum rs_hash_alg rs_upload_chosen(struct rs_registry *registry, rs_str repository, rs_str uuid)
+{
+    struct rs_path path;
+    enum rs_hash_alg alg = RS_SHA256;
+    RS_AUTO(rs_buf_release) struct rs_buf name;
+    rs_buf_init(&name, 16);
+    rs_path_upload_algorithm(&path, repository, uuid);
+    if (rs_uuid_valid(uuid) && rs_storage_read(registry->storage, path.z, &name, NULL) == RS_OK)
+        rs_digest_algorithm(rs_buf_str(&name), &alg);
+    return alg;
+}
+
 rs_rc rs_upload_stat(struct rs_registry *registry, rs_str repository, rs_str uuid, uint64_t *out_offset,
                      struct rs_err *err)
 {

@@ -13,10 +13,14 @@ struct rs_upload;
 
 /* Begins one. Not durable, as its 202 needs no sync. */
 rs_rc rs_upload_begin(struct rs_registry *registry, rs_str repository, char out_uuid[RS_UUID_SIZE], struct rs_err *err);
+/* The algorithm that its digest is going to have, for whoever continues it; without this, SHA-256. Not durable. */
+rs_rc rs_upload_choose(struct rs_registry *registry, rs_str repository, rs_str uuid, enum rs_hash_alg alg,
+                       struct rs_err *err);
+enum rs_hash_alg rs_upload_chosen(struct rs_registry *registry, rs_str repository, rs_str uuid);
 /* How much has been received. RS_E_BLOB_UPLOAD_UNKNOWN. Does not take the upload. */
 rs_rc rs_upload_stat(struct rs_registry *registry, rs_str repository, rs_str uuid, uint64_t *out_offset,
                      struct rs_err *err);
-/* Takes it for writing. alg: what to hash with (that of the expected digest, else SHA-256).
+/* Takes it for writing. alg: what to hash with (that of the expected digest, else rs_upload_chosen).
  * RS_E_BLOB_UPLOAD_UNKNOWN; RS_E_RANGE_INVALID if another writer holds it. */
 rs_rc rs_upload_open(struct rs_registry *registry, rs_str repository, rs_str uuid, enum rs_hash_alg alg,
                      struct rs_upload **out, struct rs_err *err);

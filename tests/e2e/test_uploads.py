@@ -174,3 +174,142 @@ def test_second_writer_is_refused_while_the_first_writes(server, second_server):
     assert push.finish(DATA[MIB:])[0] == 202
     second_server.api.finish_upload(location, sha256(DATA)).expect(201)
     assert server.api.blob("up/load", sha256(DATA)).body == DATA
+
+
+EMPTY = sha256(b"")
+EMPTY_512 = "sha512:" + hashlib.sha512(b"").hexdigest()
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("digest", [EMPTY, EMPTY_512], ids=["sha256", "sha512"])
+@pytest.mark.parametrize("body", [b"", None], ids=["length 0", "no body"])
+def test_empty_blob_in_one_post(server, digest, body):
+    server.api.request("POST", f"/v2/up/load/blobs/uploads/?digest={digest}", body=body).expect(201)
+    assert server.api.blob("up/load", digest).expect(200).body == b""
+    assert Tree(server.root).uploads() == []
+
+
+@pytest.mark.ours
+def test_empty_blob_in_every_other_way(server):
+    for n, body in enumerate((b"", None)):
+        repo = f"empty/{n}"
+        location = server.api.begin_upload(repo)
+        separator = "&" if "?" in location else "?"
+        server.api.request("PUT", f"{location}{separator}digest={EMPTY}", body=body).expect(201)
+        assert server.api.blob(repo, EMPTY).expect(200).body == b""
+    location = server.api.begin_upload("empty/chunk")
+    reply = server.api.patch(location, b"").expect(202)
+    assert reply.headers["Range"] == "0-0"
+    server.api.finish_upload(server.api.location(reply), EMPTY).expect(201)
+    assert server.api.has_blob("empty/chunk", EMPTY)
+    reply = server.api.request("GET", f"/v2/empty/chunk/blobs/{EMPTY}", headers={"Range": "bytes=0-"})
+    assert reply.status in (200, 416) and (reply.status == 416 or reply.body == b"")
+
+
+@pytest.mark.ours
+def test_a_chunk_of_no_bytes_changes_nothing(server):
+    location = server.api.location(server.api.patch(server.api.begin_upload("up/load"), b"hello", 0).expect(202))
+    reply = server.api.patch(location, b"").expect(202)
+    assert reply.headers["Range"] == "0-4"
+    server.api.finish_upload(server.api.location(reply), sha256(b"hello")).expect(201)
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("digest", ["sha256:12", "nothing", "sha1:" + "a" * 40])
+def test_single_post_of_no_digest(server, digest):
+    for body in (b"data", b""):
+        reply = server.api.request("POST", f"/v2/up/load/blobs/uploads/?digest={digest}", body=body).expect(400)
+        assert reply.error_codes() == ["DIGEST_INVALID"]
+    assert Tree(server.root).uploads() == []
+
+
+@pytest.mark.ours
+def test_single_post_of_other_bytes_leaves_nothing(server):
+    reply = server.api.request("POST", f"/v2/up/load/blobs/uploads/?digest={sha256(b'x')}", body=b"data").expect(400)
+    assert reply.error_codes() == ["DIGEST_INVALID"]
+    assert Tree(server.root).uploads() == [] and not Tree(server.root).blob_digests()
+
+
+@pytest.mark.ours
+def test_chunks_are_hashed_as_announced(server, second_server):
+    """An upload that was announced as sha512 is hashed so in every process: its end reads nothing again."""
+    data = images.random_bytes("announced", 24 * MIB)
+    digest = "sha512:" + hashlib.sha512(data).hexdigest()
+    reply = server.api.request("POST", "/v2/up/load/blobs/uploads/?digest-algorithm=sha512", body=b"").expect(202)
+    location = server.api.location(reply)
+    for n, one in enumerate((server, second_server, server)):
+        part = data[n * 8 * MIB:(n + 1) * 8 * MIB]
+        location = one.api.location(one.api.patch(location, part, n * 8 * MIB).expect(202))
+    before = second_server.bytes_read()
+    second_server.api.finish_upload(location, digest).expect(201)
+    assert second_server.bytes_read() - before < MIB
+    assert server.api.blob("up/load", digest).expect(200).body == data
+
+
+@pytest.mark.ours
+def test_another_algorithm_than_announced_is_read_again(server):
+    reply = server.api.request("POST", "/v2/up/load/blobs/uploads/?digest-algorithm=sha512", body=b"").expect(202)
+    location = server.api.location(server.api.patch(server.api.location(reply), DATA).expect(202))
+    server.api.finish_upload(location, sha256(DATA)).expect(201)
+    assert server.api.blob("up/load", sha256(DATA)).body == DATA
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("name", ["md5", "", "SHA512", "sha512,sha256"])
+def test_unknown_algorithm(server, name):
+    reply = server.api.request("POST", f"/v2/up/load/blobs/uploads/?digest-algorithm={name}", body=b"").expect(400)
+    assert reply.error_codes() == ["DIGEST_INVALID"]
+    assert Tree(server.root).uploads() == []
+
+
+@pytest.mark.ours
+def test_last_chunk_out_of_order_is_refused_and_the_upload_lives_on(server):
+    location = server.api.location(server.api.patch(server.api.begin_upload("up/load"), b"hello", 0).expect(202))
+    separator = "&" if "?" in location else "?"
+    digest = sha256(b"hello you")
+    for content_range in ("9-12", "0-3", "4-7"):
+        reply = server.api.request("PUT", f"{location}{separator}digest={digest}", body=b" you",
+                                   headers={"Content-Range": content_range}).expect(416)
+        assert reply.error_codes() == ["RANGE_INVALID"]
+        assert reply.headers["Range"] == "0-4" and reply.headers["Location"]
+        assert server.api.get(location).expect(204).headers["Range"] == "0-4"
+    server.api.request("PUT", f"{location}{separator}digest={digest}", body=b" you",
+                       headers={"Content-Range": "5-8"}).expect(201)
+    assert server.api.blob("up/load", digest).body == b"hello you"
+
+
+@pytest.mark.ours
+def test_uploads_that_have_ended_are_unknown(server):
+    finished = server.api.begin_upload("up/load")
+    server.api.finish_upload(finished, sha256(b"x"), b"x").expect(201)
+    cancelled = server.api.begin_upload("up/load")
+    server.api.request("DELETE", cancelled).expect(204)
+    never = "/v2/up/load/blobs/uploads/6e1aca1a-0000-4000-8000-000000000000"
+    for location in (finished, cancelled, never, "/v2/up/load/blobs/uploads/nonsense"):
+        separator = "&" if "?" in location else "?"
+        for reply in (server.api.get(location), server.api.patch(location, b"x"), server.api.request("DELETE", location),
+                      server.api.request("PUT", f"{location}{separator}digest={sha256(b'x')}", body=b"x")):
+            assert reply.expect(404).error_codes() == ["BLOB_UPLOAD_UNKNOWN"]
+
+
+@pytest.mark.ours
+def test_chunked_body_with_a_range(server):
+    """Of known range and unknown length."""
+    location = server.api.begin_upload("up/load")
+    reply = server.api.request("PATCH", location, body=iter([b"he", b"llo"]),
+                               headers={"Content-Range": "0-4"}).expect(202)
+    assert reply.headers["Range"] == "0-4"
+    location = server.api.location(reply)
+    reply = server.api.request("PATCH", location, body=iter([b"too long"]),
+                               headers={"Content-Range": "5-6"}).expect(400)
+    assert reply.error_codes() == ["SIZE_INVALID"]
+    assert server.api.get(location).expect(204).headers["Range"] in ("0-4", "0-6")
+
+
+@pytest.mark.ours
+def test_docker_registry_goes_on_with_an_announced_upload(server, docker_registry):
+    reply = server.api.request("POST", "/v2/up/load/blobs/uploads/?digest-algorithm=sha512", body=b"").expect(202)
+    location = server.api.location(server.api.patch(server.api.location(reply), DATA[:MIB]).expect(202))
+    location = docker_registry.api.location(docker_registry.api.patch(location, DATA[MIB:]).expect(202))
+    docker_registry.api.finish_upload(location, sha256(DATA)).expect(201)
+    assert server.api.blob("up/load", sha256(DATA)).body == DATA

@@ -366,7 +366,7 @@ static void test_mount(void **state)
     assert_header(&f->req, "Range", NULL);
     assert_int_equal(call(f, rs_api_blob_get, RS_METHOD_GET, "/x", "b", digest.text), RS_OK);
     static const char *const cannot[] = {
-        "/x?mount=%s", "/x?mount=%s&from=", "/x?mount=%s&from=nope", "/x?mount=%s&from=A", "/x?mount=x%s&from=a",
+        "/x?mount=%s&from=", "/x?mount=%s&from=nope", "/x?mount=%s&from=A", "/x?mount=&from=a%.0s", "/x?from=a%.0s",
     };
     for (size_t i = 0; i < RS_COUNT(cannot); i++) {
 #pragma GCC diagnostic push
@@ -377,6 +377,63 @@ static void test_mount(void **state)
         assert_int_equal(f->req.reply.status, 202);
         assert_header(&f->req, "Range", "0-0");
     }
+    snprintf(target, sizeof target, "/x?mount=x%s&from=a", digest.text);
+    assert_int_equal(call(f, rs_api_upload_post, RS_METHOD_POST, target, "c", ""), RS_E_DIGEST_INVALID);
+    snprintf(target, sizeof target, "/x?mount=%s", digest.text); /* from anywhere */
+    assert_int_equal(call(f, rs_api_upload_post, RS_METHOD_POST, target, "c", ""), RS_OK);
+    assert_int_equal(f->req.reply.status, 201);
+    assert_int_equal(call(f, rs_api_blob_get, RS_METHOD_GET, "/x", "c", digest.text), RS_OK);
+    snprintf(target, sizeof target, "/x?mount=%s", unknown);
+    assert_int_equal(call(f, rs_api_upload_post, RS_METHOD_POST, target, "c", ""), RS_OK);
+    assert_int_equal(f->req.reply.status, 202);
+    done(f);
+}
+
+static void test_algorithm_of_an_upload(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *target;
+        enum rs_hash_alg alg;
+    } good[] = {
+        {"/x", RS_SHA256}, {"/x?digest-algorithm=sha256", RS_SHA256}, {"/x?digest-algorithm=sha512", RS_SHA512}};
+    static const char *const bad[] = {"/x?digest-algorithm=md5", "/x?digest-algorithm=", "/x?digest-algorithm=SHA512"};
+
+    for (size_t i = 0; i < RS_COUNT(good); i++) {
+        assert_int_equal(call(f, rs_api_upload_post, RS_METHOD_POST, good[i].target, "a", ""), RS_OK);
+        assert_int_equal(f->req.reply.status, 202);
+        rs_str uuid = {0};
+        for (size_t k = 0; k < f->req.reply.header_count; k++)
+            if (rs_str_eq_c(f->req.reply.headers[k].name, "Docker-Upload-UUID"))
+                uuid = f->req.reply.headers[k].value;
+        assert_int_equal(uuid.len, RS_UUID_SIZE - 1);
+        assert_int_equal(rs_upload_chosen(f->registry, RS_STR("a"), uuid), good[i].alg);
+    }
+    for (size_t i = 0; i < RS_COUNT(bad); i++)
+        assert_int_equal(call(f, rs_api_upload_post, RS_METHOD_POST, bad[i], "a", ""), RS_E_DIGEST_INVALID);
+    assert_int_equal(rs_upload_chosen(f->registry, RS_STR("a"), RS_STR("../../../x")), RS_SHA256);
+    done(f);
+}
+
+static void test_an_empty_blob_in_one_post(void **state)
+{
+    struct fixture *f = *state;
+    struct rs_digest longer;
+    char target[256];
+
+    snprintf(target, sizeof target, "/x?digest=%s", unknown); /* of no bytes */
+    assert_int_equal(call(f, rs_api_upload_post, RS_METHOD_POST, target, "a", ""), RS_OK);
+    assert_int_equal(f->req.reply.status, 201);
+    assert_int_equal(call(f, rs_api_blob_get, RS_METHOD_HEAD, "/x", "a", unknown), RS_OK);
+    rs_digest_of(RS_SHA512, "", 0, &longer);
+    snprintf(target, sizeof target, "/x?digest=%s", longer.text);
+    assert_int_equal(call(f, rs_api_upload_post, RS_METHOD_POST, target, "a", ""), RS_OK);
+    assert_int_equal(f->req.reply.status, 201);
+    rs_digest_of(RS_SHA256, "x", 1, &longer); /* the bytes come with a PUT */
+    snprintf(target, sizeof target, "/x?digest=%s", longer.text);
+    assert_int_equal(call(f, rs_api_upload_post, RS_METHOD_POST, target, "a", ""), RS_OK);
+    assert_int_equal(f->req.reply.status, 202);
+    assert_int_equal(call(f, rs_api_upload_post, RS_METHOD_POST, "/x?digest=x", "a", ""), RS_E_DIGEST_INVALID);
     done(f);
 }
 
@@ -450,6 +507,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_mount, setup, teardown),
         cmocka_unit_test_setup_teardown(test_read_only, setup, teardown),
         cmocka_unit_test_setup_teardown(test_delete, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_algorithm_of_an_upload, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_empty_blob_in_one_post, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
