@@ -70,6 +70,7 @@ rs_rc rs_api_blob_delete(struct rs_request *req, void *ctx, struct rs_err *err)
     RS_TRY(rs_api_digest(req, req->captures[1], &digest, err));
     RS_TRY(rs_api_may_delete(api, err));
     RS_TRY(rs_blob_unlink(api->registry, req->captures[0], &digest, err));
+    rs_api_event_delete(api, req, rs_digest_str(&digest), (rs_str){0});
     req->reply.status = 202;
     return RS_OK;
 }

@@ -192,6 +192,33 @@ rs_rc rs_api_manifest_put(struct rs_request *req, void *ctx, struct rs_err *err)
     return put_manifest(api, req, &put, err);
 }
 
+#define DELETED_TAGS_MAX (16 * 1024 * 1024) /* bytes of names */
+
+static void note_tag(void *names, rs_str tag)
+{
+    rs_buf_add(names, tag);
+    rs_buf_add_char(names, '\n');
+}
+
+/* As registry:2: an event of the manifest, then one of each tag. */
+static rs_rc delete_by_digest(struct rs_api *api, struct rs_request *req, const struct rs_digest *digest,
+                              struct rs_err *err)
+{
+    RS_AUTO(rs_buf_release) struct rs_buf names;
+    const bool told = rs_events_wanted(api->events, RS_EVENT_DELETE, (rs_str){0});
+    rs_str tag, rest;
+
+    rs_buf_init(&names, DELETED_TAGS_MAX);
+    rs_rc rc = rs_manifest_delete(api->registry, req->captures[0], digest, told ? note_tag : NULL, &names, err);
+    if (rc == RS_OK)
+        rs_api_event_delete(api, req, rs_digest_str(digest), (rs_str){0});
+    for (rest = rs_buf_str(&names); rest.len > 0;) {
+        rs_str_cut(rest, '\n', &tag, &rest);
+        rs_api_event_delete(api, req, (rs_str){0}, tag);
+    }
+    return rc;
+}
+
 /* A tag goes alone, a manifest with every tag that points to it (distribution-spec 1.1, "Content Management"). */
 rs_rc rs_api_manifest_delete(struct rs_request *req, void *ctx, struct rs_err *err)
 {
@@ -203,9 +230,10 @@ rs_rc rs_api_manifest_delete(struct rs_request *req, void *ctx, struct rs_err *e
     RS_TRY(rs_api_may_delete(api, err));
     if (reference.is_digest) {
         req->log_digest = req->captures[1];
-        RS_TRY(rs_manifest_delete(api->registry, req->captures[0], &reference.digest, err));
+        RS_TRY(delete_by_digest(api, req, &reference.digest, err));
     } else {
         RS_TRY(rs_tag_delete(api->registry, req->captures[0], reference.tag, err));
+        rs_api_event_delete(api, req, (rs_str){0}, reference.tag);
     }
     req->reply.status = 202;
     return RS_OK;

@@ -28,9 +28,10 @@ rs_rc rs_manifest_get_platform(struct rs_registry *registry, rs_str repository, 
 /* Removes a tag, durably; what it pointed to stays. RS_E_MANIFEST_UNKNOWN. */
 rs_rc rs_tag_delete(struct rs_registry *registry, rs_str repository, rs_str tag, struct rs_err *err);
 /* Takes a manifest out of a repository, and first every tag that points to it; durably. Its bytes stay for the
- * collector. RS_E_MANIFEST_UNKNOWN. */
+ * collector. on_tag is told each tag that goes, also before an error; NULL: nobody wants to know.
+ * RS_E_MANIFEST_UNKNOWN. */
 rs_rc rs_manifest_delete(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
-                         struct rs_err *err);
+                         void (*on_tag)(void *ctx, rs_str tag), void *ctx, struct rs_err *err);
 
 struct rs_manifest_put {
     rs_str repository;

@@ -102,6 +102,8 @@ struct sweep {
     rs_str repository;
     const struct rs_digest *digest;
     int64_t since_s; /* only tags that were set since then */
+    void (*on_tag)(void *ctx, rs_str tag);
+    void *ctx;
     struct rs_storage_batch batch;
     rs_rc rc;
     struct rs_err *err;
@@ -132,6 +134,8 @@ static rs_rc sweep_tag(struct sweep *s, rs_str tag)
     if (!here)
         return RS_OK;
     rs_rc rc = rs_tag_remove(s->registry, s->repository, tag, s->digest, &s->batch, s->err);
+    if (rc == RS_OK && s->on_tag != NULL)
+        s->on_tag(s->ctx, tag);
     return rc == RS_E_NOT_FOUND || rc == RS_E_PRECONDITION ? RS_OK : rc; /* removed or moved on meanwhile */
 }
 
@@ -144,19 +148,19 @@ static bool visit_tag(void *ctx, rs_str name, bool is_directory)
 }
 
 /* Removes the tags that point to the manifest, durably. */
-static rs_rc sweep_tags(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
-                        int64_t since_s, struct rs_err *err)
+static rs_rc sweep_tags(struct sweep *s, int64_t since_s)
 {
     struct rs_path path;
-    struct sweep s = {registry, repository, digest, since_s, .err = err};
-    rs_storage_batch_init(&s.batch);
-    rs_path_tags(&path, repository);
-    rs_rc rc = rs_storage_scan(registry->storage, path.z, visit_tag, &s, err);
+    s->since_s = since_s;
+    s->rc = RS_OK;
+    rs_storage_batch_init(&s->batch);
+    rs_path_tags(&path, s->repository);
+    rs_rc rc = rs_storage_scan(s->registry->storage, path.z, visit_tag, s, s->err);
     if (rc == RS_OK)
-        rc = s.rc;
+        rc = s->rc;
     if (rc == RS_OK)
-        rc = rs_storage_sync(registry->storage, &s.batch, err);
-    rs_storage_batch_release(&s.batch);
+        rc = rs_storage_sync(s->registry->storage, &s->batch, s->err);
+    rs_storage_batch_release(&s->batch);
     return rc == RS_E_NOT_FOUND ? RS_OK : rc; /* it never had a tag */
 }
 
@@ -173,10 +177,11 @@ static rs_rc remove_revision(struct rs_registry *registry, rs_str repository, co
 }
 
 rs_rc rs_manifest_delete(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
-                         struct rs_err *err)
+                         void (*on_tag)(void *ctx, rs_str tag), void *ctx, struct rs_err *err)
 {
     struct rs_path path;
     struct rs_storage_stat st;
+    struct sweep sweep = {registry, repository, digest, .on_tag = on_tag, .ctx = ctx, .err = err};
     int64_t began_s = rs_wall_s();
     rs_path_revision_link(&path, repository, digest);
     rs_rc rc = rs_storage_stat(registry->storage, path.z, &st, err);
@@ -184,7 +189,7 @@ rs_rc rs_manifest_delete(struct rs_registry *registry, rs_str repository, const 
         return rs_err_set(err, RS_E_MANIFEST_UNKNOWN, "repository " RS_STR_FMT " has no manifest %s",
                           RS_STR_ARG(repository), digest->text);
     RS_TRY(rc);
-    RS_TRY(sweep_tags(registry, repository, digest, INT64_MIN, err));
+    RS_TRY(sweep_tags(&sweep, INT64_MIN));
     RS_TRY(remove_revision(registry, repository, digest, err));
-    return sweep_tags(registry, repository, digest, RS_MIN(began_s, rs_wall_s()) - YOUNG_S, err);
+    return sweep_tags(&sweep, RS_MIN(began_s, rs_wall_s()) - YOUNG_S);
 }

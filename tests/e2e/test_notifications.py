@@ -95,6 +95,11 @@ def conversation(server):
                                           body=b"").status
     yield "cancel", lambda: api.request("DELETE", api.location(
         api.request("POST", "/v2/a/b/blobs/uploads/", body=b""))).status
+    yield "two more tags", lambda: [api.put_manifest("a/b", tag, made.manifest, made.media_type) for tag in "uv"] and 201
+    yield "delete", lambda: api.request("DELETE", f"/v2/a/b/manifests/{made.digest}").status
+    yield "delete again", lambda: api.request("DELETE", f"/v2/a/b/manifests/{made.digest}").status
+    yield "delete a blob", lambda: api.request("DELETE", f"/v2/a/b/blobs/{blob}").status
+    yield "delete no blob", lambda: api.request("DELETE", f"/v2/a/b/blobs/{sha256(b'none')}").status
     yield "lists", lambda: get("/v2/a/b/tags/list") and get("/v2/_catalog")
 
 
@@ -146,6 +151,24 @@ def test_requests_are_those_of_registry2(work, start_server, start_docker_regist
         assert envelope.headers.get_all("Content-Type") == [MEDIA_TYPE]
         assert envelope.headers.get_all("Authorization") == ["Bearer abc"]
         assert envelope.headers.get_all("X-Two") == ["a", "b"]
+
+
+def test_a_tag_that_is_deleted_alone_is_told(start_server, receiver):
+    """Which registry:2 cannot do; registry:3 tells it so."""
+    server = start_server(config=notifying(endpoint(receiver)))
+    push_tags(server, "a", 2)
+    server.api.request("DELETE", "/v2/a/manifests/t1").expect(202)
+    proc.wait_until("the event", lambda: ("delete", "a", "t1") in map(brief, receiver.events))
+    assert receiver.events[-1]["target"] == {"repository": "a", "tag": "t1"}
+
+
+def test_several_tags_of_one_push_are_told_each(start_server, receiver):
+    server = start_server(config=notifying(endpoint(receiver)))
+    made = push_tags(server, "a", 1)
+    reply = server.api.request("PUT", f"/v2/a/manifests/{made.digest}?tag=x&tag=y", body=made.manifest,
+                               headers={"Content-Type": made.media_type})
+    assert reply.status == 201
+    proc.wait_until("the events", lambda: tags_of(receiver.events, "a") == ["t0", "x", "y"])
 
 
 # --- clients ---

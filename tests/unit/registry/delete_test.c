@@ -18,7 +18,7 @@ static rs_rc delete_tag(struct fixture *f, const char *tag)
 
 static rs_rc delete_manifest(struct fixture *f, const struct rs_digest *digest)
 {
-    return rs_manifest_delete(f->registry, RS_STR(REPO), digest, &f->err);
+    return rs_manifest_delete(f->registry, RS_STR(REPO), digest, NULL, NULL, &f->err);
 }
 
 static rs_rc unlink_blob(struct fixture *f, const struct rs_digest *digest)
