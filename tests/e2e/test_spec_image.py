@@ -83,6 +83,22 @@ class TestImageManifest:
         api.get(f"/v2/{repo}/blobs/{foreign}").expect(404)
 
     @algorithms
+    @pytest.mark.parametrize("urls", [None, [], ["https://layers.example.org/far"]], ids=["no-urls", "empty", "urls"])
+    @pytest.mark.parametrize("suffix", ["", "+gzip", "+zstd"])
+    def test_urls_do_not_decide_what_is_foreign(self, api, repo, algorithm, urls, suffix):
+        """ "The presence of the urls field SHOULD NOT be used to determine whether or not a layer is" one."""
+        far = spec.descriptor(f"application/vnd.oci.image.layer.nondistributable.v1.tar{suffix}", b"far", algorithm,
+                              **({} if urls is None else {"urls": urls}))
+        assert_kept(api, repo, spec.manifest(algorithm, "far", more_layers=[far]))
+
+    @algorithms
+    def test_urls_do_not_make_a_layer_foreign(self, api, repo, algorithm):
+        """Without the media type it has to be there, wherever else it is to be had."""
+        far = spec.descriptor(images.OCI_LAYER, b"far", algorithm, urls=["https://layers.example.org/far"])
+        reply = spec.push(api, spec.manifest(algorithm, "near", more_layers=[far]), repo).expect(400, 404)
+        assert set(reply.error_codes()) == {"MANIFEST_BLOB_UNKNOWN"}
+
+    @algorithms
     def test_annotations_are_any_text(self, api, repo, algorithm):
         texts = {"": "", "org.opencontainers.image.title": "t", "é\"\\/": "\u0001\u001f\u2028\U0001f600",
                  "k": "x" * 9999}
