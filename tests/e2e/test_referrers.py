@@ -219,6 +219,19 @@ def test_fallback_tag_is_a_tag(server):
     assert digests(server.api, "app", SUBJECT.digest) == [made.digest]
 
 
+def test_deleted_referrer_is_gone_and_may_come_back(server):
+    made = [refers(SUBJECT.manifest, n) for n in range(3)]
+    push(server.api, SUBJECT, reference="1")
+    for n, image in enumerate(made):
+        push(server.api, image, reference=f"tag-{n}")
+    server.api.request("DELETE", f"/v2/app/manifests/{made[0].digest}").expect(202)
+    server.api.request("DELETE", "/v2/app/manifests/tag-1").expect(202)  # the tag alone
+    assert digests(server.api, "app", SUBJECT.digest) == sorted(i.digest for i in made[1:])
+    push(server.api, made[0])
+    server.api.request("DELETE", f"/v2/app/manifests/{SUBJECT.digest}").expect(202)
+    assert digests(server.api, "app", SUBJECT.digest) == sorted(i.digest for i in made)
+
+
 # Other processes on the same storage
 
 def test_what_docker_registry_accepted_is_listed(server, docker_registry):

@@ -165,6 +165,75 @@ static void test_blob_conditions(void **state)
     done(f);
 }
 
+/* Manifests that refer to the digest `unknown`; n tells them apart. */
+static void push_referrer(struct fixture *f, int n)
+{
+    char json[1024];
+    struct rs_digest config, digest;
+
+    push_blob(f, "a/b", "{}", &config);
+    snprintf(json, sizeof json,
+             "{\"schemaVersion\":2,\"artifactType\":\"x/y+z\",\"config\":{\"mediaType\":\"c/t\",\"size\":2,\"digest\":"
+             "\"%s\"},\"subject\":{\"mediaType\":\"c/t\",\"size\":%d,\"digest\":\"%s\"}}",
+             config.text, n, unknown);
+    const struct rs_manifest_put put = {
+        .repository = RS_STR("a/b"), .reference = {.tag = RS_STR("t")}, .bytes = rs_str_c(json)};
+    assert_int_equal(rs_manifest_put(f->registry, &put, &digest, &f->err), RS_OK);
+}
+
+#define REFERRERS "/v2/a/b/referrers/x"
+#define EMPTY_INDEX "{\"schemaVersion\":2,\"mediaType\":\"" RS_MEDIA_OCI_INDEX "\",\"manifests\":[]}\n"
+
+static void test_referrers_of_nothing(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(call(f, rs_api_referrers_get, RS_METHOD_GET, REFERRERS, "a/b", unknown), RS_OK);
+    assert_int_equal(f->req.reply.status, 200);
+    assert_header(&f->req, "Content-Type", RS_MEDIA_OCI_INDEX);
+    assert_header(&f->req, "OCI-Filters-Applied", NULL);
+    assert_header(&f->req, "Link", NULL);
+    assert_memory_body(&f->req, EMPTY_INDEX);
+    assert_str(f->req.log_repository, "a/b");
+    assert_str(f->req.log_digest, unknown);
+    assert_int_equal(call(f, rs_api_referrers_get, RS_METHOD_GET, REFERRERS, "A", unknown), RS_E_NAME_INVALID);
+    assert_int_equal(call(f, rs_api_referrers_get, RS_METHOD_GET, REFERRERS, "a", "latest"), RS_E_DIGEST_INVALID);
+    assert_int_equal(call(f, rs_api_referrers_get, RS_METHOD_GET, REFERRERS "?n=-1", "a", unknown),
+                     RS_E_PAGINATION_NUMBER_INVALID);
+    done(f);
+}
+
+static void test_referrers_page_by_page(void **state)
+{
+    struct fixture *f = *state;
+    char link[300] = "";
+
+    for (int n = 0; n < 3; n++)
+        push_referrer(f, n);
+    assert_int_equal(
+        call(f, rs_api_referrers_get, RS_METHOD_GET, REFERRERS "?artifactType=x/y%2Bz&n=2", "a/b", unknown), RS_OK);
+    assert_header(&f->req, "OCI-Filters-Applied", "artifactType");
+    for (size_t i = 0; i < f->req.reply.header_count; i++)
+        if (rs_str_eq(f->req.reply.headers[i].name, RS_STR("Link")))
+            assert_true(rs_str_copy_z(f->req.reply.headers[i].value, link, sizeof link));
+    static const char begin[] = "<" REFERRERS "?artifactType=x%2Fy%2Bz&last=sha256%3A", end[] = "&n=2>; rel=\"next\"";
+    assert_true(rs_str_starts(rs_str_c(link), RS_STR(begin)));
+    assert_true(rs_str_ends(rs_str_c(link), RS_STR(end)));
+    link[strlen(link) - strlen(">; rel=\"next\"")] = '\0';
+    assert_int_equal(call(f, rs_api_referrers_get, RS_METHOD_GET, link + 1, "a/b", unknown), RS_OK);
+    assert_header(&f->req, "Link", NULL);
+    assert_true(f->req.reply.body.length > sizeof EMPTY_INDEX + 100);
+    assert_int_equal(call(f, rs_api_referrers_get, RS_METHOD_GET, REFERRERS "?artifactType=x/y+z", "a/b", unknown),
+                     RS_OK);
+    assert_true(f->req.reply.body.length > 3 * sizeof unknown);
+    assert_int_equal(call(f, rs_api_referrers_get, RS_METHOD_GET, REFERRERS "?artifactType=x", "a/b", unknown), RS_OK);
+    assert_memory_body(&f->req, EMPTY_INDEX);
+    assert_int_equal(call(f, rs_api_referrers_get, RS_METHOD_GET, REFERRERS "?n=0", "a/b", unknown), RS_OK);
+    assert_memory_body(&f->req, EMPTY_INDEX);
+    assert_header(&f->req, "Link", NULL);
+    done(f);
+}
+
 static void test_etag_lists(void **state)
 {
     static const struct {
@@ -496,6 +565,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_blob, setup, teardown),
         cmocka_unit_test_setup_teardown(test_blob_conditions, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_referrers_of_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_referrers_page_by_page, setup, teardown),
         cmocka_unit_test(test_etag_lists),
         cmocka_unit_test_setup_teardown(test_bad_names_and_digests, setup, teardown),
         cmocka_unit_test_setup_teardown(test_manifest, setup, teardown),
