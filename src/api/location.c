@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where a client is sent. Behind a proxy the client's own scheme and host stand in X-Forwarded-Proto and
- * X-Forwarded-Host, or in Forwarded (RFC 7239). As with registry:2 anybody may send them: they shape the Location of
- * the sender's own request, and nothing else is decided by them.
+ * Where a client is sent. Behind a proxy the client's own scheme and host stand in Forwarded (RFC 7239), or in
+ * X-Forwarded-Proto and X-Forwarded-Host; as with registry:2 the former counts more, and anybody may send them: they
+ * shape the Location of the sender's own request, and nothing else is decided by them.
  */
 #include "api/api_priv.h"
 
@@ -59,13 +59,13 @@ static struct origin find_origin(const struct rs_request *req)
 {
     struct origin origin = {RS_STR("http"), req->host};
     rs_str forwarded = first_entry(req, RS_STR("Forwarded"));
-    rs_str scheme = first_entry(req, RS_STR("X-Forwarded-Proto"));
-    rs_str host = first_entry(req, RS_STR("X-Forwarded-Host"));
+    rs_str scheme = parameter(forwarded, RS_STR("proto"));
+    rs_str host = parameter(forwarded, RS_STR("host"));
 
     if (scheme.len == 0)
-        scheme = parameter(forwarded, RS_STR("proto"));
+        scheme = first_entry(req, RS_STR("X-Forwarded-Proto"));
     if (host.len == 0)
-        host = parameter(forwarded, RS_STR("host"));
+        host = first_entry(req, RS_STR("X-Forwarded-Host"));
     if (is_scheme(scheme))
         origin.scheme = scheme;
     if (is_host(host))

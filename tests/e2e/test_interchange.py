@@ -130,6 +130,31 @@ def test_upload_begun_at_the_one_ends_at_the_other(pair):
     assert not Tree(begin.root).uploads()
 
 
+def test_upload_changes_hands_at_each_step(pair):
+    """With nothing but the Location of the step before: no status is asked for, the other's _state is all there is."""
+    first, second = pair
+    location = first.api.begin_upload("up/load")
+    third = len(DATA) // 3
+    for server, start, end in ((second, 0, third), (first, third, 2 * third)):
+        location = server.api.location(server.api.patch(location, DATA[start:end]).expect(202))
+    second.api.finish_upload(location, sha256(DATA), DATA[2 * third:]).expect(201)
+    for server in pair:
+        assert server.api.blob("up/load", sha256(DATA)).expect(200).body == DATA
+        server.api.get(location).expect(404)
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("secret", ["", "another secret"], ids=["none", "another"])
+def test_upload_goes_on_here_whatever_the_secret_was(start_server, start_docker_registry, work, secret):
+    """The storage knows the offset: what was begun with another secret, or without one, is not lost here."""
+    ours = start_server(config={"http": {"secret": secret}})
+    theirs = start_docker_registry(root=ours.root)
+    location = theirs.api.location(theirs.api.patch(theirs.api.begin_upload("up/load"), DATA[:MIB]).expect(202))
+    assert ours.api.upload_offset(location)[0] == MIB
+    ours.api.finish_upload(location, sha256(DATA), DATA[MIB:]).expect(201)
+    assert theirs.api.blob("up/load", sha256(DATA)).expect(200).body == DATA
+
+
 def test_hash_state_of_the_one_spares_the_other_the_reading(pair):
     begin, end = pair
     data = images.random_bytes("long", 32 * MIB)

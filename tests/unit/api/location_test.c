@@ -76,9 +76,9 @@ static void test_nonsense_from_proxies(void **state)
 static void test_what_counts_more(void **state)
 {
     const struct rs_header headers[] = {
-        {RS_STR("Forwarded"), RS_STR("proto=http;host=less")},
-        {RS_STR("X-Forwarded-Proto"), RS_STR("https")},
-        {RS_STR("X-Forwarded-Host"), RS_STR("more")},
+        {RS_STR("Forwarded"), RS_STR("proto=https;host=more")},
+        {RS_STR("X-Forwarded-Proto"), RS_STR("http")},
+        {RS_STR("X-Forwarded-Host"), RS_STR("less")},
     };
     (void)state;
 
