@@ -89,10 +89,6 @@ rs_rc rs_storage_prune(struct rs_storage *storage, const char *path, unsigned le
 typedef bool rs_storage_visit(void *ctx, rs_str name, bool is_directory);
 rs_rc rs_storage_scan(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx,
                       struct rs_err *err);
-/* The same in byte order of the names, those after `after` (may be empty). Holds all names in memory: for directories
- * that are small by their nature. RS_E_TOO_BIG. */
-rs_rc rs_storage_list(struct rs_storage *storage, const char *path, rs_str after, rs_storage_visit *visit, void *ctx,
-                      struct rs_err *err);
 /* Makes what the batch holds durable, and empties it. Syncs of concurrent callers are grouped. */
 rs_rc rs_storage_sync(struct rs_storage *storage, struct rs_storage_batch *batch, struct rs_err *err);
 

@@ -53,7 +53,7 @@ static void test_without_rules_all_passes(void **state)
     assert_int_equal(rs_storage_publish(&file, "/d/b", &t->batch, &t->err), RS_OK);
     assert_null(file);
     temp_sync(t);
-    assert_int_equal(rs_storage_list(t->storage, "/d", (rs_str){0}, count_entry, &entries, &t->err), RS_OK);
+    assert_int_equal(rs_storage_scan(t->storage, "/d", count_entry, &entries, &t->err), RS_OK);
     assert_int_equal(entries, 2);
     assert_int_equal(rs_storage_mkdir(t->storage, "/d/c", NULL, &t->err), RS_OK);
     assert_true(temp_exists(t, "/d/c"));
@@ -132,7 +132,7 @@ static void test_each_kind_of_call(void **state)
     assert_int_equal(rs_storage_keep(t->storage, "/d/a", &t->batch, &t->err), RS_E_BUSY);
     assert_int_equal(rs_storage_mkdir(t->storage, "/d/c", NULL, &t->err), RS_E_BUSY);
     assert_int_equal(rs_storage_remove(t->storage, "/d", NULL, &t->err), RS_E_BUSY);
-    assert_int_equal(rs_storage_list(t->storage, "/d", (rs_str){0}, count_entry, &n, &t->err), RS_E_BUSY);
+    assert_int_equal(rs_storage_scan(t->storage, "/d", count_entry, &n, &t->err), RS_E_BUSY);
     assert_int_equal(rs_storage_sync(t->storage, &t->batch, &t->err), RS_E_BUSY);
     assert_int_equal(rs_storage_append_create(t->storage, "/n", &t->err), RS_E_BUSY);
     assert_int_equal(rs_storage_append_open(t->storage, "/n", &file, &size, &t->err), RS_E_BUSY);

@@ -175,7 +175,7 @@ static void test_what_is_listed_may_be_removed(void **state)
         temp_put_loose(t, path, "x");
     }
     uint64_t before = used(t);
-    assert_int_equal(rs_storage_list(t->storage, "/d", (rs_str){0}, remove_visited, t, &t->err), RS_OK);
+    assert_int_equal(rs_storage_scan(t->storage, "/d", remove_visited, t, &t->err), RS_OK);
     assert_true(used(t) < before / 100);
 }
 
@@ -192,7 +192,7 @@ static void *list_often(void *arg)
     for (int i = 0; i < 30; i++) {
         size_t n = 0;
         struct rs_err err;
-        if (rs_storage_list(t->storage, "/d", (rs_str){0}, count, &n, &err) != RS_OK || n < 2000)
+        if (rs_storage_scan(t->storage, "/d", count, &n, &err) != RS_OK || n < 2000)
             return arg;
     }
     return NULL;

@@ -60,7 +60,7 @@ static rs_rc call(struct temp *t, int number)
     case 4:
         return rs_storage_mkdir(t->storage, "/d/e", NULL, &t->err);
     case 5:
-        return rs_storage_list(t->storage, "/d", (rs_str){0}, count_entry, &n, &t->err);
+        return rs_storage_scan(t->storage, "/d", count_entry, &n, &t->err);
     default:
         return rs_storage_append_open(t->storage, "/d/up", &file, &size, &t->err);
     }

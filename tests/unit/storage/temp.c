@@ -129,3 +129,44 @@ struct rs_storage_file *temp_grow(struct temp *t, const char *path, const char *
     assert_int_equal(rs_storage_append(file, bytes, strlen(bytes), &t->err), RS_OK);
     return file;
 }
+
+/* --- names --- */
+
+struct names {
+    char *names[10000];
+    size_t count;
+};
+
+static bool add_name(void *ctx, rs_str name, bool is_directory)
+{
+    struct names *n = ctx;
+    char text[300];
+    assert_true(n->count < RS_COUNT(n->names));
+    snprintf(text, sizeof(text), RS_STR_FMT "%s", RS_STR_ARG(name), is_directory ? "/" : "");
+    n->names[n->count++] = rs_strdup(text);
+    return true;
+}
+
+/* Without the '/' behind a directory. */
+static int compare_names(const void *a, const void *b)
+{
+    const char *x = *(char *const *)a, *y = *(char *const *)b;
+    return rs_str_cmp((rs_str){x, strcspn(x, "/")}, (rs_str){y, strcspn(y, "/")});
+}
+
+char *temp_names(struct temp *t, const char *path)
+{
+    struct names *n = rs_calloc(1, sizeof(*n));
+    struct rs_buf all;
+    rs_buf_init(&all, 1 << 20);
+    assert_int_equal(rs_storage_scan(t->storage, path, add_name, n, &t->err), RS_OK);
+    qsort(n->names, n->count, sizeof(n->names[0]), compare_names);
+    for (size_t i = 0; i < n->count; i++) {
+        rs_buf_printf(&all, "%s ", n->names[i]);
+        free(n->names[i]);
+    }
+    free(n);
+    char *text = rs_strdup(rs_buf_z(&all));
+    rs_buf_release(&all);
+    return text;
+}

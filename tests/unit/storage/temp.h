@@ -46,3 +46,5 @@ void temp_sync(struct temp *t);
 void temp_assert_holds(struct temp *t, const char *path, const char *bytes);
 /* Makes it where it is missing, opens, appends, leaves open. */
 struct rs_storage_file *temp_grow(struct temp *t, const char *path, const char *bytes);
+/* The children of a directory, sorted: "name " of each, "name/ " of directories. The caller frees. */
+char *temp_names(struct temp *t, const char *path);
