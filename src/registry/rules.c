@@ -31,7 +31,7 @@ static void patterns_release(struct patterns *p)
 
 static rs_rc patterns_make(struct patterns *p, const char *const *texts, size_t count, struct rs_err *err)
 {
-    p->items = rs_calloc(count + 1, sizeof *p->items);
+    p->items = rs_calloc(count + 1, sizeof(struct rs_pattern *));
     for (; p->count < count; p->count++)
         if (rs_pattern_new(rs_str_c(texts[p->count]), &p->items[p->count], err) != RS_OK)
             return RS_E_CONFIG;

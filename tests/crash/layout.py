@@ -63,6 +63,8 @@ class Tree:
                 self._add(path, data)
 
     def _add(self, path, data):
+        if path.startswith("roadstead/v1/locks/") and data == b"":
+            return  # nothing but a place to lock
         if (match := BLOB.fullmatch(path)) is not None:
             algorithm, _, hexadecimal = match.groups()
             if hash_of(algorithm, data) != hexadecimal:

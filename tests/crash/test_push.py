@@ -43,6 +43,9 @@ def push_of_all_kinds(recording, api):
     recording.push(images.index("index", layers=1, size=2000), "many", "1.0")
     recording.push(images.artifact("artifact", first), "library/app", "signature")
     recording.push(second, "other/name/of/some/depth", "v2.tmp")
+    recording.push_manifest(first, "swapped", "lease", ["lease"], {"If-None-Match": "*"})
+    recording.push_manifest(second, "swapped", "lease", ["lease"], {"If-Match": first.digest})
+    recording.push_manifest(second, "tagged", f"{second.digest}?tag=a&tag=b", ["a", "b"])
     api.push_blob_in_chunks("chunks", random.Random(1).randbytes(300_000), 100_000)
     api.push_blob("chunks", b"")
     shared = sha256(first.manifest)
@@ -66,8 +69,8 @@ def pushed(tmp_path_factory):
 
 def test_every_kind_of_push_survives(pushed):
     acknowledged = acknowledged_at_end(pushed)
-    assert len(acknowledged.manifests) == 9
-    assert len(acknowledged.tags) == 4
+    assert len(acknowledged.manifests) == 12
+    assert len(acknowledged.tags) == 7
     assert {repo for repo, _ in acknowledged.blobs} >= {"library/app", "many", "chunks", "mounted", "mono"}
     assert assert_survives(pushed) > 1000
 
