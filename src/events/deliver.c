@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "events/events_priv.h"
 #include "events/record.h"
+#include "metrics/metrics.h"
 
 #define REDIRECTS 10
 #define PAUSE_MIN_MS 20
@@ -24,19 +25,6 @@ int64_t events_pause_ms(const struct rs_config_endpoint *config, uint64_t failur
     return RS_MIN(pause, most);
 }
 
-static void count_status(struct endpoint *e, int status)
-{
-    for (size_t i = 0; i < EVENTS_STATUSES; i++) {
-        int known = atomic_load(&e->statuses[i].status);
-        if (known == 0)
-            atomic_store(&e->statuses[i].status, status);
-        if (known == 0 || known == status) {
-            atomic_fetch_add(&e->statuses[i].count, 1);
-            return;
-        }
-    }
-}
-
 /* RS_OK: it was taken. As with registry:2, by any status below 400. */
 static rs_rc send(struct endpoint *e, rs_str envelope, size_t count, struct rs_err *err)
 {
@@ -48,7 +36,7 @@ static rs_rc send(struct endpoint *e, rs_str envelope, size_t count, struct rs_e
         .body = envelope,
         .timeout_ms = e->config->timeout_ms,
         .max_redirects = REDIRECTS,
-        .cancel = e->cancel,
+        .cancel = &e->all->cancel,
     };
     RS_AUTO(rs_client_response_release) struct rs_client_response response = {0};
 
@@ -56,7 +44,7 @@ static rs_rc send(struct endpoint *e, rs_str envelope, size_t count, struct rs_e
         atomic_fetch_add(&e->errors, count);
         return err->rc;
     }
-    count_status(e, response.status);
+    rs_metrics_add(RS_METRIC_NOTIFICATIONS_STATUS, RS_LABELS(rs_metrics_code(response.status), e->label), 1);
     if (response.status >= 200 && response.status < 400) {
         atomic_fetch_add(&e->successes, count);
         return RS_OK;
@@ -91,7 +79,7 @@ static void tell(struct endpoint *e, uint64_t failures, const struct rs_err *err
 /* While the program stops, what is sent at once is sent; a failure, or the end of the grace, ends it. */
 static bool may_go_on(const struct endpoint *e, uint64_t failures)
 {
-    int64_t stop_at = atomic_load(e->stop_at);
+    int64_t stop_at = atomic_load(&e->all->stop_at);
 
     return stop_at == 0 || (failures == 0 && rs_mono_ms() < stop_at);
 }
@@ -141,10 +129,14 @@ void *events_deliver(void *arg)
     RS_AUTO(rs_buf_release) struct rs_buf envelope;
 
     rs_buf_init(&envelope, 2 * RECORD_MAX + 4096);
-    while (atomic_load(e->stop_at) == 0)
+    while (atomic_load(&e->all->stop_at) == 0)
         if (spool_wait(&e->spool, IDLE_MS) && !deliver_next(e, &envelope))
             spool_pause(&e->spool, STUCK_MS); /* the queue's file cannot be opened now */
     while (may_go_on(e, 0) && deliver_next(e, &envelope))
         ;
+    rs_mutex_lock(&e->all->lock);
+    e->all->delivering--;
+    pthread_cond_broadcast(&e->all->done);
+    rs_mutex_unlock(&e->all->lock);
     return NULL;
 }

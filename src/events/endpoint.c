@@ -98,6 +98,7 @@ rs_rc endpoint_init(struct endpoint *e, const struct rs_config_notifications *co
     e->ignored_actions = ignored_actions(&e->config->ignored_actions);
     rs_buf_printf(&origin, "%zu", index + 1);
     e->name = rs_strdup(e->config->name[0] != '\0' ? e->config->name : rs_buf_z(&origin));
+    e->label = rs_metrics_value(RS_LABEL_ENDPOINT, rs_str_c(e->name));
     rs_buf_clear(&origin);
     if (!rs_client_origin(e->config->url, &origin))
         return rs_err_set(err, RS_E_CONFIG, "notifications: the url of %s is no address", e->name);

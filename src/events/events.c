@@ -151,12 +151,3 @@ bool rs_events_stats(struct rs_events *events, size_t index, struct rs_events_st
     rs_mutex_unlock(&events->lock);
     return true;
 }
-
-void rs_events_statuses(struct rs_events *events, size_t index, void (*each)(void *ctx, int status, uint64_t count),
-                        void *ctx)
-{
-    const struct endpoint *e = &events->endpoints[index];
-
-    for (size_t i = 0; i < EVENTS_STATUSES && atomic_load(&e->statuses[i].status) != 0; i++)
-        each(ctx, atomic_load(&e->statuses[i].status), atomic_load(&e->statuses[i].count));
-}

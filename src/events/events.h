@@ -70,6 +70,3 @@ struct rs_events_stats {
 };
 /* index from 0; false behind the last endpoint. */
 bool rs_events_stats(struct rs_events *events, size_t index, struct rs_events_stats *out);
-/* Calls `each` for every status that the endpoint has answered with, and how often. */
-void rs_events_statuses(struct rs_events *events, size_t index, void (*each)(void *ctx, int status, uint64_t count),
-                        void *ctx);

@@ -8,12 +8,12 @@
 #include "client/client.h"
 #include "events/events.h"
 #include "events/spool.h"
-
-#define EVENTS_STATUSES 16 /* of one endpoint that are told apart; further ones are not counted one by one */
+#include "metrics/metrics.h"
 
 struct endpoint {
     const struct rs_config_endpoint *config;
     char *name;               /* for the log and the metrics: never empty */
+    enum rs_value label;      /* of its metrics */
     unsigned ignored_actions; /* bits */
     char *where;              /* scheme, host and port of its address, for the log */
     struct rs_client_header *headers;
@@ -24,27 +24,22 @@ struct endpoint {
     struct rs_buf writing; /* the writer's */
     pthread_t thread;
     bool is_running;
-    _Atomic bool *cancel;
-    _Atomic int64_t *stop_at; /* of the clock rs_mono_ms; 0: not yet */
+    struct rs_events *all;
 
     _Atomic uint64_t events;
     _Atomic uint64_t successes;
     _Atomic uint64_t failures;
     _Atomic uint64_t errors;
-    struct {
-        _Atomic int status;
-        _Atomic uint64_t count;
-    } statuses[EVENTS_STATUSES]; /* only the delivery thread writes */
 };
 
 struct rs_events {
     const struct rs_config_notifications *config;
     struct endpoint *endpoints;
     size_t count;
-    unsigned wanted; /* bits: actions that some endpoint does not ignore */
-    char *source;    /* the JSON of the event's source */
-    _Atomic bool cancel;
-    _Atomic int64_t stop_at;
+    unsigned wanted;         /* bits: actions that some endpoint does not ignore */
+    char *source;            /* the JSON of the event's source */
+    _Atomic bool cancel;     /* break off what is being sent */
+    _Atomic int64_t stop_at; /* of the clock rs_mono_ms; 0: not yet */
 
     struct rs_mutex lock; /* of what follows */
     pthread_cond_t work;
@@ -53,6 +48,7 @@ struct rs_events {
     uint64_t put;        /* entries so far */
     uint64_t written;    /* of them, on disk or dropped */
     uint64_t dropped;    /* that found no place in the queue */
+    size_t delivering;   /* threads of endpoints */
     bool stopping;
     pthread_t writer;
     bool is_writing;

@@ -29,8 +29,7 @@ static rs_rc open_endpoints(struct rs_events *events, const char *directory, str
     RS_ASSERT(events->config->endpoint_count <= RS_CONFIG_ENDPOINTS_MAX);
     for (size_t i = 0; i < events->config->endpoint_count; i++) {
         struct endpoint *e = &events->endpoints[events->count++];
-        e->cancel = &events->cancel;
-        e->stop_at = &events->stop_at;
+        e->all = events;
         RS_TRY(endpoint_init(e, events->config, i, directory, err));
         events->wanted |= ~e->ignored_actions;
         if (e->spool.pending > 0)
@@ -65,16 +64,46 @@ static void tell_of_orphans(const struct rs_events *events, const char *director
     closedir(dir);
 }
 
+static int start_delivery(struct endpoint *e)
+{
+    rs_mutex_lock(&e->all->lock);
+    e->all->delivering++; /* the thread counts itself out */
+    rs_mutex_unlock(&e->all->lock);
+    int errnum = rs_thread_start(&e->thread, events_deliver, e);
+    e->is_running = errnum == 0;
+    if (e->is_running)
+        return 0;
+    rs_mutex_lock(&e->all->lock);
+    e->all->delivering--;
+    rs_mutex_unlock(&e->all->lock);
+    return errnum;
+}
+
 static rs_rc start_threads(struct rs_events *events, struct rs_err *err)
 {
     int errnum = rs_thread_start(&events->writer, events_write, events);
 
     events->is_writing = errnum == 0;
-    for (size_t i = 0; i < events->count && errnum == 0; i++) {
-        errnum = rs_thread_start(&events->endpoints[i].thread, events_deliver, &events->endpoints[i]);
-        events->endpoints[i].is_running = errnum == 0;
-    }
+    for (size_t i = 0; i < events->count && errnum == 0; i++)
+        errnum = start_delivery(&events->endpoints[i]);
     return errnum == 0 ? RS_OK : rs_err_sys(err, errnum, "notifications: a thread cannot be started");
+}
+
+static void measure(void *ctx)
+{
+    struct rs_events *events = ctx;
+    struct rs_events_stats stats;
+
+    for (size_t i = 0; rs_events_stats(events, i, &stats); i++) {
+        const enum rs_value endpoint = events->endpoints[i].label;
+        rs_metrics_set(RS_METRIC_NOTIFICATIONS, RS_LABELS(RS_VALUE_EVENT_EVENTS, endpoint), stats.events);
+        rs_metrics_set(RS_METRIC_NOTIFICATIONS, RS_LABELS(RS_VALUE_EVENT_SUCCESSES, endpoint), stats.successes);
+        rs_metrics_set(RS_METRIC_NOTIFICATIONS, RS_LABELS(RS_VALUE_EVENT_FAILURES, endpoint), stats.failures);
+        rs_metrics_set(RS_METRIC_NOTIFICATIONS, RS_LABELS(RS_VALUE_EVENT_ERRORS, endpoint), stats.errors);
+        rs_metrics_set(RS_METRIC_NOTIFICATIONS, RS_LABELS(RS_VALUE_EVENT_DROPPED, endpoint), stats.dropped);
+        rs_metrics_set(RS_METRIC_NOTIFICATIONS_PENDING, RS_LABELS(endpoint), stats.pending);
+        rs_metrics_set(RS_METRIC_NOTIFICATIONS_BYTES, RS_LABELS(endpoint), stats.bytes);
+    }
 }
 
 static void free_at_once(struct rs_events **events)
@@ -98,6 +127,7 @@ rs_rc rs_events_new(const struct rs_config *config, const char *state_dir, struc
     RS_TRY(open_endpoints(events, directory, err));
     tell_of_orphans(events, directory);
     RS_TRY(start_threads(events, err));
+    rs_metrics_collect(measure, events);
     *out = rs_take(&events);
     return RS_OK;
 }
@@ -121,18 +151,14 @@ static void stop_deliveries(struct rs_events *events, int64_t grace_ms)
     for (size_t i = 0; i < events->count; i++)
         if (events->endpoints[i].is_open)
             spool_close(&events->endpoints[i].spool);
-    for (size_t i = 0; i < events->count; i++) {
-        struct endpoint *e = &events->endpoints[i];
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        int64_t left = RS_MAX(end - rs_mono_ms(), 0);
-        until.tv_sec += (left + until.tv_nsec / 1000000) / 1000;
-        until.tv_nsec = (left + until.tv_nsec / 1000000) % 1000 * 1000000;
-        if (!e->is_running || pthread_clockjoin_np(e->thread, NULL, CLOCK_MONOTONIC, &until) == 0)
-            continue;
-        atomic_store(&events->cancel, true);
-        pthread_join(e->thread, NULL);
-    }
+    rs_mutex_lock(&events->lock);
+    while (events->delivering > 0 && rs_mono_ms() < end)
+        rs_cond_wait_ms(&events->done, &events->lock, RS_MAX(end - rs_mono_ms(), 1));
+    rs_mutex_unlock(&events->lock);
+    atomic_store(&events->cancel, true);
+    for (size_t i = 0; i < events->count; i++)
+        if (events->endpoints[i].is_running)
+            pthread_join(events->endpoints[i].thread, NULL);
 }
 
 void rs_events_free(struct rs_events **events, int64_t grace_ms)
@@ -141,6 +167,7 @@ void rs_events_free(struct rs_events **events, int64_t grace_ms)
 
     if (e == NULL)
         return;
+    rs_metrics_forget(e);
     stop_writer(e);
     stop_deliveries(e, grace_ms);
     for (size_t i = 0; i < e->count; i++) {

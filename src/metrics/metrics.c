@@ -120,7 +120,9 @@ static struct rs_mutex naming = {PTHREAD_MUTEX_INITIALIZER, RS_LOCK_METRICS};
 
 const char *metric_value_text(enum rs_value value, bool there)
 {
-    const char *text = there ? texts_there[value] : atomic_load_explicit(&texts[value], memory_order_acquire);
+    const char *text = there ? texts_there[value] : NULL;
+    if (text == NULL) /* also a value of an open label, which has one text */
+        text = atomic_load_explicit(&texts[value], memory_order_acquire);
     return text != NULL ? text : "";
 }
 

@@ -48,6 +48,8 @@ static bool serve(struct peer *peer, int fd, const char *request)
         answer(fd, "200 OK", "", BIG);
     else if (strcmp(path, "/missing") == 0)
         answer(fd, "404 Not Found", "", 7);
+    else if (strcmp(path, "/close") == 0)
+        answer(fd, "200 OK", "Connection: close\r\n", 0);
     else if (strcmp(path, "/nothing") == 0)
         say(fd, "HTTP/1.1 204 No Content\r\n\r\n", 27);
     else if (strcmp(path, "/away") == 0) {
@@ -63,7 +65,8 @@ static bool serve(struct peer *peer, int fd, const char *request)
         say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", 42);
     else
         answer(fd, "200 OK", "", 5);
-    return strcmp(path, "/hang") != 0 && strcmp(path, "/cut") != 0 && strcmp(path, "/away") != 0;
+    return strcmp(path, "/hang") != 0 && strcmp(path, "/cut") != 0 && strcmp(path, "/away") != 0 &&
+           strcmp(path, "/close") != 0;
 }
 
 /* Reads a head and as much body as Content-Length says. */
