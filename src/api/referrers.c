@@ -6,7 +6,7 @@
 
 /* Not every client follows a Link, so a page holds what one answer can bear. */
 #define PAGE_MAX 1000
-#define LINK_MAX 8192
+#define LINK_MAX 512 /* bytes beyond path and type */
 
 /* A media type holds no space: what reads as one is a '+' that the client has not escaped. */
 static rs_str artifact_type(struct rs_request *req)
@@ -44,7 +44,7 @@ static void set_link(struct rs_request *req, const struct rs_referrers_query *qu
 {
     RS_AUTO(rs_buf_release) struct rs_buf link;
 
-    rs_buf_init(&link, 4 * LINK_MAX);
+    rs_buf_init(&link, req->path.len + 3 * query->artifact_type.len + LINK_MAX);
     rs_buf_add_char(&link, '<');
     rs_buf_add(&link, req->path);
     rs_buf_add_char(&link, '?');

@@ -16,9 +16,9 @@
  * without a note, "open". These are few, mostly, and are tried again each time; where they are many, at intervals,
  * since the directory above does not show when a registry:2 puts one back.
  *
- * One thread at a time makes the index of a directory; others wait for it, for WAIT_MS at most. The lock guards the
- * slots; nothing is read, waited for elsewhere, or freed under it. An index is immutable but for the time of the last
- * look at what is open, which is atomic.
+ * One thread at a time makes the index of a directory; others wait for it, for WAIT_MS at most (each keeps a worker).
+ * The lock guards the slots; nothing is read, waited for elsewhere, or freed under it. An index is immutable but for
+ * the time of the last look at what is open, which is atomic.
  */
 #include "registry/referrers_index.h"
 
@@ -33,6 +33,8 @@
 #define SLOTS 128
 #define ENTRIES_MAX ((size_t)32 * 1024 * 1024) /* bytes of the entries of all that is kept */
 #define WAIT_MS 60000
+#define WAITERS_FEW 32 /* who comes when so many wait keeps a worker for a shorter time */
+#define WAIT_SHORT_MS 5000
 #define OPEN_MAX ((size_t)256 * 1024 * 1024) /* bytes of their places */
 #define OPEN_FEW 64                          /* so many are tried each time */
 #define OPEN_MS 1000                         /* more: not oftener than this, */
@@ -51,6 +53,7 @@ struct entry {
 struct rs_referrers_index {
     atomic_uint refs;
     enum rs_hash_alg alg;
+    uint64_t call; /* the number of the call that has made it */
     struct rs_children *reading;
     struct entry *entries; /* of those with a subject, by subject and place; NULL: too many, look through the notes */
     size_t entry_count;
@@ -62,7 +65,8 @@ struct rs_referrers_index {
 };
 
 struct slot {
-    char *path;      /* NULL: never used */
+    char *path; /* NULL: never used */
+    unsigned waiting;
     bool busy;       /* somebody makes its index */
     unsigned pushes; /* by this process; only whether it changes is of interest */
     struct rs_referrers_index *index;
@@ -73,6 +77,7 @@ struct rs_referrers_cache {
     pthread_cond_t done; /* somebody has made an index */
     size_t entries;      /* bytes kept */
     size_t hand;         /* the slot that gives way next */
+    uint64_t calls;
     struct slot slots[SLOTS];
 };
 
@@ -201,6 +206,7 @@ struct making {
     rs_str repository;
     bool read_only;
     bool try_open; /* what is open */
+    uint64_t call;
     struct rs_referrers_index *index;
     struct rs_arena *arena;
     struct rs_notes stored;
@@ -377,6 +383,7 @@ static rs_rc make(struct making *m, struct rs_children **reading, enum rs_hash_a
     struct rs_referrers_index *index = rs_calloc(1, sizeof *index);
     atomic_init(&index->refs, 1);
     index->alg = alg;
+    index->call = m->call;
     index->reading = rs_take(reading);
     index->unsaved = before != NULL ? before->unsaved : 0;
     m->try_open = before == NULL || is_due(before);
@@ -433,9 +440,12 @@ static bool is_of(const struct slot *s, const struct rs_path *path)
     return s->path != NULL && strcmp(s->path, path->z) == 0;
 }
 
-static bool is_current(const struct rs_referrers_index *index, const struct rs_children *reading)
+/* Whether it shows what a call may expect that has this reading: it is of the same, or of a call that came later. */
+static bool is_current(const struct rs_referrers_index *index, const struct rs_children *reading, uint64_t call)
 {
-    return index != NULL && index->reading == reading && (index->open_count == 0 || !is_due(index));
+    if (index == NULL || (index->open_count > 0 && is_due(index)))
+        return false;
+    return index->reading == reading || index->call > call;
 }
 
 static void displaced_release(struct rs_referrers_index **displaced)
@@ -476,18 +486,19 @@ static void replace_locked(struct rs_referrers_cache *cache, struct slot *s, str
 
 /* A current index with a reference; or NULL, and the caller makes it: *out_own tells whether for the slot. */
 static rs_rc take_locked(struct rs_referrers_cache *cache, struct slot *s, const struct rs_path *path,
-                         const struct rs_children *reading, struct rs_referrers_index **out, bool *out_own,
-                         struct rs_err *err)
+                         const struct rs_children *reading, uint64_t call, struct rs_referrers_index **out,
+                         bool *out_own, struct rs_err *err)
 {
-    int64_t end = rs_mono_ms() + WAIT_MS;
+    int64_t end = rs_mono_ms() + (s->waiting < WAITERS_FEW ? WAIT_MS : WAIT_SHORT_MS);
     *out_own = false;
-    while (s->busy && is_of(s, path)) {
-        int64_t left = end - rs_mono_ms();
-        if (left <= 0 || !rs_cond_wait_ms(&cache->done, &cache->lock, left))
-            return rs_err_set(err, RS_E_UNAVAILABLE,
-                              "the manifests of the repository are being read to find those with a subject; ask again");
-    }
-    *out = is_of(s, path) && is_current(s->index, reading) ? shared(s->index) : NULL;
+    s->waiting++;
+    while (s->busy && is_of(s, path) && rs_mono_ms() < end)
+        rs_cond_wait_ms(&cache->done, &cache->lock, end - rs_mono_ms());
+    s->waiting--;
+    if (s->busy && is_of(s, path))
+        return rs_err_set(err, RS_E_UNAVAILABLE,
+                          "the manifests of the repository are being read to find those with a subject; ask again");
+    *out = is_of(s, path) && is_current(s->index, reading, call) ? shared(s->index) : NULL;
     if (*out == NULL && !s->busy)
         *out_own = s->busy = true;
     return RS_OK;
@@ -541,16 +552,20 @@ rs_rc rs_referrers_index_open(struct rs_registry *registry, rs_str repository, e
     RS_AUTO(rs_children_unref) struct rs_children *reading = NULL;
     struct rs_referrers_cache *cache = registry->referrers;
     *out = NULL;
+    rs_mutex_lock(&cache->lock);
+    uint64_t call = ++cache->calls;
+    rs_mutex_unlock(&cache->lock);
     rs_rc rc = rs_children_open(registry, rs_path_revisions(&path, repository, alg), &reading, err);
     if (rc != RS_OK)
         return rc == RS_E_NOT_FOUND ? RS_OK : rc;
     struct slot *s = slot_of(cache, &path);
     rs_mutex_lock(&cache->lock);
-    rc = take_locked(cache, s, &path, reading, out, &own, err);
+    rc = take_locked(cache, s, &path, reading, call, out, &own, err);
     rs_mutex_unlock(&cache->lock);
     if (rc != RS_OK || *out != NULL)
         return rc;
-    RS_AUTO(making_release) struct making m = {.registry = registry, .repository = repository, .read_only = read_only};
+    RS_AUTO(making_release)
+    struct making m = {.registry = registry, .repository = repository, .read_only = read_only, .call = call};
     if (own)
         RS_TRY(renew_slot(&m, s, &path, &reading, alg, err));
     else
