@@ -14,7 +14,7 @@
  * The lock guards the table, the order of use and the counts; nothing is read or freed under it. A slot in use by a
  * thread is not removed.
  */
-#include <unistd.h>
+#include <time.h>
 
 #include "base/lock.h"
 #include "base/mem.h"
@@ -26,7 +26,7 @@
 #define FILES_MAX 64                  /* open, in the cache; a reading in use may be more */
 /* How long a large directory that has just changed is given before it is read, lest it be read again for the next
  * call. */
-#define SETTLE_US 5000
+#define SETTLE_NS (5 * 1000 * 1000)
 #define SETTLE_ATTEMPTS 4
 
 struct slot {
@@ -228,7 +228,7 @@ static rs_rc stamp_before(struct rs_registry *registry, const struct slot *s, co
     RS_TRY(rs_storage_stat(registry->storage, s->path, st, err));
     bool large = old != NULL && old->fd >= 0;
     for (int i = 0; large && st->stamp == 0 && i < SETTLE_ATTEMPTS; i++) {
-        usleep(SETTLE_US);
+        nanosleep(&(struct timespec){.tv_nsec = SETTLE_NS}, NULL);
         RS_TRY(rs_storage_stat(registry->storage, s->path, st, err));
     }
     return RS_OK;

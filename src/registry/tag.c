@@ -172,11 +172,11 @@ static rs_rc repository_known(struct rs_registry *registry, rs_str repository, s
 }
 
 /* A directory without current/link is a tag that is being made, or that a crash left. */
-static rs_rc is_tag(struct rs_registry *registry, rs_str repository, rs_str name, bool *out, struct rs_err *err)
+static rs_rc is_tag(struct rs_registry *registry, rs_str repository, rs_str tag, bool *out, struct rs_err *err)
 {
     struct rs_path path;
     struct rs_storage_stat st;
-    rs_path_tag_current(&path, repository, name);
+    rs_path_tag_current(&path, repository, tag);
     rs_rc rc = rs_storage_stat(registry->storage, path.z, &st, err);
     *out = rc == RS_OK;
     return rc == RS_E_NOT_FOUND ? RS_OK : rc;

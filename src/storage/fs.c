@@ -116,13 +116,13 @@ static uint64_t stamp_of(const struct stat *st)
     return hash != 0 ? hash : 1;
 }
 
-static struct rs_storage_stat stat_of(const struct stat *st)
+static struct rs_storage_stat stat_of(const struct fs *fs, const struct stat *st)
 {
     return (struct rs_storage_stat){
         .size = S_ISDIR(st->st_mode) ? 0 : (uint64_t)st->st_size,
         .mtime_s = st->st_mtim.tv_sec,
         .is_directory = S_ISDIR(st->st_mode),
-        .stamp = stamp_of(st),
+        .stamp = atomic_load_explicit(&fs->remote, memory_order_relaxed) ? 0 : stamp_of(st),
     };
 }
 
@@ -133,7 +133,7 @@ static rs_rc fs_stat(struct rs_storage *storage, const char *path, struct rs_sto
     int errnum = fs_stat_path(fs, path, &st);
     if (errnum != 0)
         return fs_err_use(fs, err, errnum, "look at", path);
-    *out = stat_of(&st);
+    *out = stat_of(fs, &st);
     return RS_OK;
 }
 
@@ -179,7 +179,7 @@ static rs_rc fs_open(struct rs_storage *storage, const char *path, struct rs_sou
     RS_TRY(open_object((struct fs *)storage, path, &fd, &st, err));
     *out = rs_source_file(rs_fd_take(&fd), 0, (uint64_t)st.st_size);
     if (out_stat != NULL)
-        *out_stat = stat_of(&st);
+        *out_stat = stat_of((struct fs *)storage, &st);
     return RS_OK;
 }
 

@@ -42,6 +42,7 @@ struct fs {
     atomic_int_fast64_t looked_ms;
     atomic_bool looking;
     atomic_bool gone;         /* at the last look */
+    atomic_bool remote;       /* on a file system that remembers what others have changed: see REMOTE in fs_root.c */
     unsigned above;           /* directories above the root whose entries may be new */
     atomic_bool above_synced; /* once is enough */
     char *near_path;          /* see NEAR in fs_near.c; NULL: no directory was announced */

@@ -15,10 +15,17 @@
  * during the exchange: whoever notes it then will never find it again. What is known to be durable is forgotten, since
  * its directories may have been moved from the old tree to the new, and what a sync of the old one learns meanwhile is
  * dropped (make_known looks at the epoch under the lock that fs_forget_all takes).
+ *
+ * REMOTE: clients of network file systems remember the times of files and directories for seconds, while another
+ * machine changes them. There a stamp would vouch for what it cannot know, so none is given, and whoever would have
+ * kept something reads it again. (Opening a file or directory to read it does ask the server.) A part of the tree that
+ * a link leads to such a file system is not recognised.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -28,9 +35,23 @@
 
 #define LOOK_INTERVAL_MS 100
 
+static bool is_remote(int fd)
+{
+    static const uint32_t remote[] = {NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC,
+                                      AFS_SUPER_MAGIC, AFS_FS_MAGIC,    CODA_SUPER_MAGIC, FUSE_SUPER_MAGIC};
+    struct statfs st;
+    if (fstatfs(fd, &st) != 0)
+        return true;
+    for (size_t i = 0; i < RS_COUNT(remote); i++)
+        if ((uint32_t)st.f_type == remote[i])
+            return true;
+    return false;
+}
+
 void fs_root_init(struct fs *fs, int *fd, const char *path)
 {
     fs->root = rs_fd_take(fd);
+    atomic_store(&fs->remote, is_remote(fs->root));
     fs->root_path = rs_strdup(path);
     fs->looked_ms = -LOOK_INTERVAL_MS;
 }
@@ -46,6 +67,7 @@ static void exchange(struct fs *fs, int fd)
     atomic_fetch_add(&fs->epoch, 1);
     while (dup3(fd, fs->root, O_CLOEXEC) < 0)
         RS_ASSERT(errno == EINTR || errno == EBUSY);
+    atomic_store(&fs->remote, is_remote(fs->root));
     fs_forget_all(fs);
     fs_near_forget(fs);
     atomic_store(&fs->above_synced, false);

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -188,6 +189,27 @@ static void test_stamp_of_a_directory(void **state)
     }
 }
 
+/* fuse-overlayfs stands for all of them. */
+static void test_no_stamps_on_a_remote_file_system(void **state)
+{
+    struct temp *t = *state;
+    char command[400];
+    struct rs_storage *remote;
+    struct rs_storage_stat st;
+    snprintf(command, sizeof(command),
+             "cd %s && mkdir low up work mnt && fuse-overlayfs -o lowerdir=low,upperdir=up,workdir=work mnt", t->root);
+    assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c): a path of our own */
+    assert_int_equal(rs_storage_fs_new(temp_path(t, "/mnt"), &remote, &t->err), RS_OK);
+    assert_int_equal(rs_storage_put(remote, "/d/f", RS_STR("x"), NULL, &t->err), RS_OK);
+    temp_sleep_ms(40);
+    assert_int_equal(rs_storage_stat(remote, "/d/f", &st, &t->err), RS_OK);
+    assert_int_equal(st.stamp, 0);
+    assert_int_equal(rs_storage_stat(remote, "/d", &st, &t->err), RS_OK);
+    assert_int_equal(st.stamp, 0);
+    rs_storage_free(&remote);
+    assert_int_equal(umount2(temp_path(t, "/mnt"), MNT_DETACH), 0);
+}
+
 static void test_open_for_sending(void **state)
 {
     struct temp *t = *state;
@@ -289,6 +311,7 @@ int main(void)
         T(test_stamp),
         T(test_stamp_with_a_time_of_the_future),
         T(test_stamp_of_a_directory),
+        T(test_no_stamps_on_a_remote_file_system),
         T(test_open_for_sending),
         T(test_put_that_fails_leaves_nothing),
         T(test_links_of_the_operator_are_followed),
