@@ -23,6 +23,9 @@ void rs_api_attach(struct rs_api *api, struct rs_registry *registry);
 void rs_api_attach_events(struct rs_api *api, struct rs_events *events);
 /* What /healthz tells of, and what stops requests while it fails; borrowed. Before the server starts. */
 void rs_api_attach_health(struct rs_api *api, struct rs_health *health);
+/* Writes answer 405, or are served again; requests that are running end as they began. At first as configured. */
+void rs_api_set_read_only(struct rs_api *api, bool read_only);
+bool rs_api_is_read_only(const struct rs_api *api);
 /* From now on /healthz says that no more requests should come. */
 void rs_api_stopping(struct rs_api *api);
 /* Sets routes, ctx and callbacks; the limits are the caller's. Borrows api. */

@@ -13,6 +13,7 @@ struct rs_api {
     struct rs_events *events; /* NULL: nobody wants to know */
     struct rs_health *health; /* NULL: nothing is checked */
     atomic_bool stopping;
+    atomic_bool read_only;
     struct rs_route *routes; /* their patterns begin with http.prefix */
     size_t route_count;
     struct rs_api_cells *cells; /* measure.c's, of each route */

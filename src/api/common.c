@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/api_priv.h"
+#include "metrics/metrics.h"
 #include "oci/reference.h"
 
 rs_rc rs_api_repository(struct rs_request *req, struct rs_err *err)
@@ -18,9 +19,21 @@ rs_rc rs_api_digest(struct rs_request *req, rs_str text, struct rs_digest *out, 
 
 rs_rc rs_api_writable(const struct rs_api *api, struct rs_err *err)
 {
-    if (api->config->storage.read_only)
-        return rs_err_set(err, RS_E_UNSUPPORTED, "the registry is in read-only mode (storage.maintenance.readonly)");
-    return RS_OK;
+    if (!rs_api_is_read_only(api))
+        return RS_OK;
+    return rs_err_set(err, RS_E_UNSUPPORTED, "the registry is in read-only mode (%s)",
+                      api->config->storage.read_only ? "storage.maintenance.readonly" : "by its operator, for a while");
+}
+
+void rs_api_set_read_only(struct rs_api *api, bool read_only)
+{
+    atomic_store(&api->read_only, read_only);
+    rs_metrics_set(RS_METRIC_READ_ONLY, RS_NO_LABELS, read_only);
+}
+
+bool rs_api_is_read_only(const struct rs_api *api)
+{
+    return atomic_load_explicit(&api->read_only, memory_order_relaxed);
 }
 
 rs_rc rs_api_may_delete(const struct rs_api *api, struct rs_err *err)

@@ -88,6 +88,7 @@ rs_rc rs_api_new(const struct rs_config *config, struct rs_api **out, struct rs_
     RS_AUTO(rs_api_free) struct rs_api *api = rs_calloc(1, sizeof *api);
 
     api->config = config;
+    rs_api_set_read_only(api, config->storage.read_only);
     api->arena = rs_arena_new();
     make_routes(api);
     RS_TRY(make_headers(api, err));

@@ -45,13 +45,16 @@ rs_rc rs_process_raise_files(uint64_t *out, struct rs_err *err)
 
 /* --- signals --- */
 
+#define WAKE SIGRTMIN /* nobody else's: SIGUSR1 and 2 are the operator's */
+
 static void waited_for(sigset_t *out)
 {
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
+
     sigemptyset(out);
-    sigaddset(out, SIGTERM);
-    sigaddset(out, SIGINT);
-    sigaddset(out, SIGHUP);
-    sigaddset(out, SIGUSR1);
+    for (size_t i = 0; i < RS_COUNT(signals); i++)
+        sigaddset(out, signals[i]);
+    sigaddset(out, WAKE);
 }
 
 static void nothing(int sig)
@@ -61,7 +64,6 @@ static void nothing(int sig)
 
 void rs_process_signals(void)
 {
-    static const int handled[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     struct sigaction handle = {.sa_handler = nothing};
     sigset_t set;
@@ -69,8 +71,9 @@ void rs_process_signals(void)
     waited_for(&set);
     RS_ASSERT(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
     /* PID 1 gets no signal that has the default action. These never run: the signals stay blocked. */
-    for (size_t i = 0; i < RS_COUNT(handled); i++)
-        sigaction(handled[i], &handle, NULL);
+    for (int sig = 1; sig <= SIGRTMAX; sig++)
+        if (sigismember(&set, sig) == 1)
+            sigaction(sig, &handle, NULL);
     sigaction(SIGPIPE, &ignore, NULL);
     sigaction(SIGXFSZ, &ignore, NULL); /* a file beyond the limit (ulimit -f) is that write's error, EFBIG */
     /* PID 1 inherits orphans; when SIGCHLD is ignored the kernel buries them. */
@@ -84,7 +87,12 @@ int rs_process_wait(void)
 
     waited_for(&set);
     RS_ASSERT(sigwait(&set, &sig) == 0);
-    return sig;
+    return sig == WAKE ? 0 : sig;
+}
+
+void rs_process_wake(void)
+{
+    kill(getpid(), WAKE);
 }
 
 /* --- another user --- */

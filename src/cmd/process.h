@@ -15,8 +15,10 @@ rs_rc rs_process_raise_files(uint64_t *out, struct rs_err *err);
 /* Blocks the signals that rs_process_wait waits for, ignores SIGPIPE and SIGXFSZ, and lets the kernel reap orphans, so
  * that it works as PID 1 of a container. Threads that are made later inherit it. */
 void rs_process_signals(void);
-/* The next signal: SIGTERM, SIGINT, SIGHUP or SIGUSR1. */
+/* The next signal: SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2; or 0 after rs_process_wake. Any may come from anybody. */
 int rs_process_wait(void);
+/* Lets rs_process_wait return. Any thread. */
+void rs_process_wake(void);
 
 /* Becomes "user" or "user:group", names or numbers, for good; without a group that user's own groups. An empty text
  * does nothing. RS_E_CONFIG. */

@@ -14,6 +14,7 @@
 #include "cmd/state.h"
 #include "cmd/systemd.h"
 #include "storage/faulty.h"
+#include "upkeep/upkeep.h"
 
 #define WARNINGS_MAX (64 * 1024) /* bytes */
 #define EVENTS_GRACE_MS 3000
@@ -29,11 +30,13 @@ struct service {
     struct rs_http_server *server;
     struct rs_health *health;
     struct rs_debug *debug;
+    struct rs_upkeep *upkeep;
 };
 
 static void service_release(struct service *s)
 {
-    if (!rs_debug_free(&s->debug) || !rs_http_server_free(&s->server) || !rs_health_free(&s->health))
+    if (!rs_upkeep_stop(&s->upkeep) || !rs_debug_free(&s->debug) || !rs_http_server_free(&s->server) ||
+        !rs_health_free(&s->health))
         return; /* a thread still uses the rest; the process ends now */
     rs_events_free(&s->events, s->events_grace_ms);
     rs_api_free(&s->api);
@@ -247,6 +250,23 @@ static void log_start(const struct service *s, uint64_t files)
     rs_log_event(RS_LOG_INFO, "roadstead is listening", fields, RS_COUNT(fields));
 }
 
+static void tell_status(const struct service *s)
+{
+    rs_systemd_notify(rs_api_is_read_only(s->api) ? "STATUS=Serving, read-only" : "STATUS=Serving");
+}
+
+static bool may_write(void *ctx)
+{
+    return !rs_api_is_read_only(ctx);
+}
+
+static rs_rc start_upkeep(struct service *s, struct rs_err *err)
+{
+    const struct rs_upkeep_config config = {&s->config->storage.purge, may_write, s->api};
+
+    return rs_upkeep_start(&config, s->registry, &s->upkeep, err);
+}
+
 /* The sockets are bound before the privileges go, what is on disk is made after. */
 static rs_rc start(const char *path, struct service *s, struct rs_err *err)
 {
@@ -260,19 +280,37 @@ static rs_rc start(const char *path, struct service *s, struct rs_err *err)
     RS_TRY(rs_health_start(s->health, err));
     RS_TRY(rs_http_start(s->server, err));
     RS_TRY(rs_debug_start(s->debug, s->server, s->health, err));
+    RS_TRY(start_upkeep(s, err));
     log_start(s, files);
     rs_systemd_notify("READY=1");
+    tell_status(s);
     return RS_OK;
 }
 
 /* --- the end --- */
 
-static int wait_for_stop(void)
+/* SIGUSR1: no more writes; SIGUSR2: writes again, whatever the configuration says. */
+static void switch_read_only(const struct service *s, bool read_only)
+{
+    if (rs_api_is_read_only(s->api) == read_only)
+        return;
+    rs_api_set_read_only(s->api, read_only);
+    tell_status(s);
+    if (read_only)
+        rs_log(RS_LOG_WARN, "SIGUSR1: the registry is read-only now; SIGUSR2 ends this");
+    else
+        rs_log(RS_LOG_WARN, "SIGUSR2: the registry takes writes again%s",
+               s->config->storage.read_only ? ", though storage.maintenance.readonly is configured" : "");
+}
+
+static int wait_for_stop(const struct service *s)
 {
     for (;;) {
         int sig = rs_process_wait();
         if (sig == SIGTERM || sig == SIGINT)
             return sig;
+        if (sig == SIGUSR1 || sig == SIGUSR2)
+            switch_read_only(s, sig == SIGUSR1);
         if (sig == SIGHUP)
             rs_log(RS_LOG_WARN, "SIGHUP: the configuration cannot be read again while running; restart instead");
     }
@@ -289,7 +327,7 @@ static void *drain(void *ctx)
 
     rs_http_drain(d->server);
     atomic_store(&d->done, true);
-    kill(getpid(), SIGUSR1); /* only wakes the main thread: anybody may send it */
+    rs_process_wake();
     return NULL;
 }
 
@@ -316,7 +354,7 @@ static int stop(struct service *s, int sig)
         drain(&draining);
     while (!atomic_load(&draining.done)) {
         sig = rs_process_wait();
-        if (sig == SIGHUP || sig == SIGUSR1)
+        if (sig != SIGTERM && sig != SIGINT)
             continue;
         status = RS_EXIT_FAILED;
         rs_http_abort(s->server);
@@ -343,7 +381,7 @@ static int serve(const char *path)
     rs_process_signals();
     rs_sink_open();
     if (start(path, &service, &err) == RS_OK)
-        return stop(&service, wait_for_stop());
+        return stop(&service, wait_for_stop(&service));
     if (service.config != NULL)
         rs_log(RS_LOG_ERROR, "cannot start: %s", err.text);
     return err.rc == RS_E_CONFIG ? RS_EXIT_USAGE : RS_EXIT_FAILED;

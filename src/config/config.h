@@ -46,13 +46,21 @@ struct rs_config_log {
 
 enum rs_config_driver { RS_CONFIG_FILESYSTEM, RS_CONFIG_INMEMORY };
 
+struct rs_config_purge { /* storage.maintenance.uploadpurging */
+    bool enabled;
+    bool dry_run;
+    int64_t age_ms;
+    int64_t interval_ms;
+};
+
 struct rs_config_storage {
     enum rs_config_driver driver;
     const char *root;       /* storage.filesystem.rootdirectory */
     uint64_t inmemory_size; /* bytes; 0: the driver's default */
     bool delete_enabled;
     bool redirect_disable;
-    bool read_only; /* storage.maintenance.readonly.enabled: writes answer 405 */
+    struct rs_config_purge purge;
+    bool read_only; /* at the start; storage.maintenance.readonly.enabled: writes answer 405 */
 };
 
 struct rs_config_http {

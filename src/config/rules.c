@@ -57,8 +57,6 @@ static void rule_purging(struct config_load *l)
     need(l, path, "age", "a time such as 168h");
     need(l, path, "interval", "a time such as 24h");
     need(l, path, "dryrun", "true or false");
-    config_error(l, section, path,
-                 "purging of uploads is not supported yet; write \"enabled: false\" or remove the section");
 }
 
 static void rule_cache(struct config_load *l)

@@ -138,6 +138,12 @@ const char *rs_path_tag_index(struct rs_path *p, rs_str name, rs_str tag, const 
     return finish(p, RS_STR("/link"));
 }
 
+const char *rs_path_uploads(struct rs_path *p, rs_str name)
+{
+    start(p, name, RS_STR("/_uploads"));
+    return p->z;
+}
+
 const char *rs_path_upload(struct rs_path *p, rs_str name, rs_str uuid)
 {
     start(p, name, RS_STR("/_uploads/"));

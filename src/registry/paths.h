@@ -31,6 +31,7 @@ const char *rs_path_tags(struct rs_path *p, rs_str name);
 const char *rs_path_tag_current(struct rs_path *p, rs_str name, rs_str tag);
 const char *rs_path_tag_indexes(struct rs_path *p, rs_str name, rs_str tag, enum rs_hash_alg alg);
 const char *rs_path_tag_index(struct rs_path *p, rs_str name, rs_str tag, const struct rs_digest *digest);
+const char *rs_path_uploads(struct rs_path *p, rs_str name); /* all of a repository */
 const char *rs_path_upload(struct rs_path *p, rs_str name, rs_str uuid);
 const char *rs_path_upload_data(struct rs_path *p, rs_str name, rs_str uuid);
 const char *rs_path_upload_startedat(struct rs_path *p, rs_str name, rs_str uuid);

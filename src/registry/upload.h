@@ -38,3 +38,22 @@ void rs_upload_suspend(struct rs_upload **upload);
 rs_rc rs_upload_commit(struct rs_upload **upload, const struct rs_digest *digest, struct rs_err *err);
 /* Removes it. RS_E_BLOB_UPLOAD_UNKNOWN. */
 rs_rc rs_upload_cancel(struct rs_registry *registry, rs_str repository, rs_str uuid, struct rs_err *err);
+
+struct rs_upload_purge {
+    int64_t age_s;              /* what began, and was last written to, longer ago is abandoned */
+    bool dry_run;               /* nothing is removed */
+    bool (*goes_on)(void *ctx); /* asked at every step; false ends the walk */
+    /* Told of each that was, or would have been, removed; may be NULL. */
+    void (*tell)(void *ctx, rs_str repository, rs_str uuid, int64_t began_s);
+    void *ctx;
+};
+struct rs_upload_purged {
+    uint64_t repositories; /* with a place for uploads */
+    uint64_t uploads;      /* seen */
+    uint64_t removed;      /* or that would have been */
+    uint64_t failed;       /* to be removed; err has the first one's reason */
+};
+/* Removes abandoned uploads in all repositories, also in those without a manifest; never one that somebody writes.
+ * Memory does not grow with their number. For a thread with an ordinary stack. */
+rs_rc rs_upload_purge(struct rs_registry *registry, const struct rs_upload_purge *purge, struct rs_upload_purged *out,
+                      struct rs_err *err);

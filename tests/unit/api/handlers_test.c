@@ -513,7 +513,7 @@ static void test_read_only(void **state)
     struct rs_digest digest;
 
     push_manifest(f, "a", "latest", &digest);
-    f->config.storage.read_only = true;
+    rs_api_set_read_only(f->api, true);
     assert_int_equal(call(f, rs_api_upload_post, RS_METHOD_POST, "/x", "a", ""), RS_E_UNSUPPORTED);
     assert_int_equal(call(f, rs_api_upload_patch, RS_METHOD_PATCH, "/x", "a", uuid), RS_E_UNSUPPORTED);
     assert_int_equal(call(f, rs_api_upload_put, RS_METHOD_PUT, "/x", "a", uuid), RS_E_UNSUPPORTED);
@@ -554,7 +554,7 @@ static void test_delete(void **state)
     assert_int_equal(call(f, rs_api_blob_delete, RS_METHOD_DELETE, "/x", "a", blob.text), RS_OK);
     assert_int_equal(f->req.reply.status, 202);
     assert_int_equal(call(f, rs_api_blob_get, RS_METHOD_HEAD, "/x", "a", blob.text), RS_E_BLOB_UNKNOWN);
-    f->config.storage.read_only = true;
+    rs_api_set_read_only(f->api, true);
     assert_int_equal(call(f, rs_api_blob_delete, RS_METHOD_DELETE, "/x", "a", blob.text), RS_E_UNSUPPORTED);
     assert_non_null(strstr(f->err.text, "read-only"));
     done(f);

@@ -11,6 +11,9 @@ static void defaults(void **state)
     const struct rs_config *c = l.config;
     assert_string_equal(c->storage.root, "./data");
     assert_false(c->storage.read_only || c->storage.delete_enabled || c->storage.redirect_disable);
+    assert_true(c->storage.purge.enabled && !c->storage.purge.dry_run); /* as registry:2 without the section */
+    assert_int_equal(c->storage.purge.age_ms, INT64_C(168) * 3600 * 1000);
+    assert_int_equal(c->storage.purge.interval_ms, 24 * 3600 * 1000);
     assert_int_equal(c->http.listen_count, 1);
     assert_string_equal(c->http.listen[0].net, "tcp");
     assert_string_equal(c->http.listen[0].address, "127.0.0.1:5000");

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Upkeep: what is done to the storage from time to time, by a thread of its own. So far the purge of abandoned uploads,
+ * as registry:2 has it (storage.maintenance.uploadpurging).
+ */
+#pragma once
+
+#include "config/config.h"
+#include "registry/registry.h"
+
+struct rs_upkeep;
+
+struct rs_upkeep_config {
+    const struct rs_config_purge *purge;
+    bool (*may_write)(void *ctx); /* asked before each run and while it goes on; any thread */
+    void *ctx;
+};
+
+/* Starts the thread, which logs what it does. Borrows the registry and what config points to. *out is NULL if there is
+ * nothing to do. RS_E_UNAVAILABLE: no thread could be had. */
+rs_rc rs_upkeep_start(const struct rs_upkeep_config *config, struct rs_registry *registry, struct rs_upkeep **out,
+                      struct rs_err *err);
+/* Ends a run that is going on at its next step, and the thread. NULL is fine. False: the thread hangs in the storage,
+ * and uses what it borrowed until the process ends. */
+bool rs_upkeep_stop(struct rs_upkeep **upkeep);
+
+/* Milliseconds until the first run: registry:2 waits for up to 59 minutes, so that servers that start together do not
+ * walk the storage together. Never longer than the interval. */
+int64_t rs_upkeep_jitter_ms(int64_t interval_ms);
