@@ -110,6 +110,6 @@ def test_the_pipe_itself_is_left_as_it_was(make_server):
     with contextlib.ExitStack() as stack:
         pipe = Pipe(stack)
         stack.callback(os.close, pipe.writer)
-        make_server().start(preexec_fn=lambda: os.dup2(pipe.writer, 2))
+        server = make_server().start(preexec_fn=lambda: os.dup2(pipe.writer, 2))
         assert os.get_blocking(pipe.writer)
-        assert "roadstead is listening" in pipe.take()
+        proc.wait_until("the start is logged", lambda: "roadstead is listening" in pipe.take(), server.daemon)
