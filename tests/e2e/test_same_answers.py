@@ -201,6 +201,7 @@ DIFFERENT = {
     "catalog, POST": (*METHOD[:3], "allow codes"),
     "upload, begun without slash": ("`POST …/blobs/uploads` without the last slash", 202, 301,
                                     "docker-upload-uuid location range"),
+    "mount of a malformed digest": ("mount of a malformed digest", 400, 202, "codes docker-upload-uuid location range"),
     "uploads, GET": ("`…/blobs/uploads/` by another method than POST", 405, 404, "allow codes"),
     "uploads, OPTIONS": ("OPTIONS", 200, 200, "allow"),
     "upload, PATCH out of order": ("chunk out of order", 416, 202, "codes range"),
