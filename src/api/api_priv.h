@@ -114,6 +114,7 @@ rs_rc rs_api_healthy(const struct rs_api *api, struct rs_request *req, struct rs
 
 /* --- measure.c --- */
 void rs_api_measure_routes(struct rs_api *api); /* once the routes are made */
+void rs_api_measure_state(struct rs_api *api);  /* until rs_metrics_forget(api) */
 void rs_api_measure_begin(const struct rs_api *api, const struct rs_request *req);
 void rs_api_measure_end(const struct rs_api *api, const struct rs_request *req, uint64_t sent, int64_t us,
                         bool complete);

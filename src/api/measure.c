@@ -62,3 +62,14 @@ void rs_api_measure_end(const struct rs_api *api, const struct rs_request *req, 
     if (!complete)
         rs_metrics_add(RS_METRIC_HTTP_INTERRUPTED, RS_NO_LABELS, 1);
 }
+
+/* A collector of metrics. */
+static void measure(void *ctx)
+{
+    rs_metrics_set(RS_METRIC_READ_ONLY, RS_NO_LABELS, rs_api_writable(ctx, NULL) != RS_OK);
+}
+
+void rs_api_measure_state(struct rs_api *api)
+{
+    rs_metrics_collect(measure, api);
+}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of routes, and the making of what serves them. */
 #include "api/api_priv.h"
+#include "metrics/metrics.h"
 
 #define GET (1u << RS_METHOD_GET)
 #define READ (GET | 1u << RS_METHOD_HEAD)
@@ -91,6 +92,7 @@ rs_rc rs_api_new(const struct rs_config *config, struct rs_api **out, struct rs_
     rs_api_set_read_only(api, config->storage.read_only);
     api->arena = rs_arena_new();
     make_routes(api);
+    rs_api_measure_state(api);
     RS_TRY(make_headers(api, err));
     *out = rs_take(&api);
     return RS_OK;
@@ -100,6 +102,7 @@ void rs_api_free(struct rs_api **api)
 {
     if (*api == NULL)
         return;
+    rs_metrics_forget(*api);
     rs_arena_free(&(*api)->arena);
     free(rs_take(api));
 }

@@ -136,8 +136,9 @@ static rs_rc check_tcp(const struct health_subject *subject, struct rs_err *err)
         connected = connect_to(a, subject, end_ms);
     int problem = errno;
     freeaddrinfo(addresses);
+    errno = problem;
     if (!connected)
-        return rs_err_set(err, RS_E_UNAVAILABLE, "connection failed: %s", strerror(problem));
+        return rs_err_set(err, RS_E_UNAVAILABLE, "connection failed: %m");
     return RS_OK;
 }
 

@@ -182,14 +182,18 @@ rs_rc rs_storage_remove_if(struct rs_storage *storage, const char *path, rs_stor
                            struct rs_storage_batch *batch, struct rs_err *err)
 {
     RS_TRY(check_object(path, err));
-    return storage->ops->remove_if(storage, path, accept, ctx, batch, err);
+    struct storage_count count = storage_count_begin(storage, RS_VALUE_OPERATION_REMOVE);
+    return storage_count_end(&count, storage->ops->remove_if(storage, path, accept, ctx, batch, err));
 }
 
 rs_rc rs_storage_prune(struct rs_storage *storage, const char *path, unsigned levels, struct rs_storage_batch *batch,
                        struct rs_err *err)
 {
     RS_TRY(check_object(path, err));
-    return storage->ops->prune != NULL ? storage->ops->prune(storage, path, levels, batch, err) : RS_OK;
+    if (storage->ops->prune == NULL)
+        return RS_OK;
+    struct storage_count count = storage_count_begin(storage, RS_VALUE_OPERATION_REMOVE);
+    return storage_count_end(&count, storage->ops->prune(storage, path, levels, batch, err));
 }
 
 rs_rc rs_storage_scan(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx,

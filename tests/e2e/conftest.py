@@ -10,7 +10,7 @@ import tempfile
 
 import pytest
 
-from lib import engines, mounts, roots, server as servers, spec
+from lib import client, engines, mounts, proc, roots, server as servers, spec
 
 repository_numbers = itertools.count(1)
 
@@ -81,6 +81,18 @@ def make_server(work):
 def start_server(make_server):
     """Makes and starts one more Roadstead."""
     return lambda **kwargs: make_server(**kwargs).start()
+
+
+@pytest.fixture
+def start_observed(start_server):
+    """The same with a debug server, at its attribute `debug`."""
+    def start(config=None, **kwargs):
+        debug = f"127.0.0.1:{proc.free_port()}"
+        observed = servers.merged({"http": {"debug": {"addr": debug, "prometheus": {"enabled": True}}}}, config)
+        server = start_server(config=observed, **kwargs)
+        server.debug = client.Registry(debug)
+        return server
+    return start
 
 
 @pytest.fixture
