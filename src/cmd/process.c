@@ -95,6 +95,16 @@ void rs_process_wake(void)
     kill(getpid(), WAKE);
 }
 
+int rs_process_wait_ms(int64_t ms)
+{
+    const struct timespec limit = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    sigset_t set;
+
+    waited_for(&set);
+    int sig = sigtimedwait(&set, NULL, &limit);
+    return RS_MAX(sig, 0);
+}
+
 /* --- another user --- */
 
 struct identity {

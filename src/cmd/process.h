@@ -17,6 +17,7 @@ rs_rc rs_process_raise_files(uint64_t *out, struct rs_err *err);
 void rs_process_signals(void);
 /* The next signal: SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2; or 0 after rs_process_wake. Any may come from anybody. */
 int rs_process_wait(void);
+int rs_process_wait_ms(int64_t ms); /* 0: none came within that time */
 /* Lets rs_process_wait return. Any thread. */
 void rs_process_wake(void);
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/sink.h"
 #include "cmd/cmd.h"
@@ -337,6 +338,21 @@ static int64_t events_grace(const struct rs_config *config)
     return config->http.drain_ms > 0 ? RS_MIN(config->http.drain_ms, EVENTS_GRACE_MS) : EVENTS_GRACE_MS;
 }
 
+/* Goes on for a while, so that whoever asks /healthz sends nothing more when the addresses close. False: a second
+ * signal came. */
+static bool announce_end(struct service *s)
+{
+    int64_t end = rs_mono_ms() + s->config->http.stop_delay_ms;
+
+    rs_api_stopping(s->api);
+    for (int64_t left = end - rs_mono_ms(); left > 0; left = end - rs_mono_ms()) {
+        int sig = rs_process_wait_ms(left);
+        if (sig == SIGTERM || sig == SIGINT)
+            return false;
+    }
+    return true;
+}
+
 /* Lets running transfers end; a second signal ends them. */
 static int stop(struct service *s, int sig)
 {
@@ -347,7 +363,10 @@ static int stop(struct service *s, int sig)
     rs_log(RS_LOG_INFO, "%s: stopping when running requests are done; a second signal stops at once",
            sig == SIGTERM ? "SIGTERM" : "SIGINT");
     rs_systemd_notify("STOPPING=1");
-    rs_api_stopping(s->api);
+    if (!announce_end(s)) {
+        status = RS_EXIT_FAILED;
+        rs_http_abort(s->server);
+    }
     /* Without a thread to be had, this one drains and hears no second signal. */
     bool apart = pthread_create(&thread, NULL, drain, &draining) == 0;
     if (!apart)

@@ -93,6 +93,7 @@ struct rs_config_http {
     int64_t queue_ms;
     uint64_t min_rate; /* bytes/s; 0: none */
     int64_t rate_ms;
+    int64_t stop_delay_ms; /* from the signal to the closing of the addresses */
 };
 
 /* An entry of notifications.endpoints that is not disabled. */

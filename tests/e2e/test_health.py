@@ -256,6 +256,27 @@ def test_a_server_that_drains_says_so(start_observed):
 
 
 @pytest.mark.ours
+def test_the_end_can_be_announced_to_load_balancers(start_observed):
+    server = start_observed(config={"roadstead": {"http": {"stop_delay": "1500ms"}}})
+    server.daemon.signal(signal.SIGTERM)
+    await_status(server, 503, "/healthz")
+    assert server.api.get("/healthz").json() == {"status": "stopping"}
+    server.api.get("/v2/").expect(200)
+    server.api.push(images.image("late"), "late", "1")
+    server.wait_ended()
+    assert not server.accepts()
+
+
+@pytest.mark.ours
+def test_a_second_signal_ends_the_announcement(start_observed):
+    server = start_observed(config={"roadstead": {"http": {"stop_delay": "1h"}}})
+    server.daemon.signal(signal.SIGTERM)
+    await_status(server, 503, "/healthz")
+    server.daemon.signal(signal.SIGTERM)
+    server.wait_ended(status=1)
+
+
+@pytest.mark.ours
 def test_a_hanging_peer_holds_up_neither_others_nor_the_end(start_observed, work):
     switch = work / "maintenance"
     with socket.create_server(("127.0.0.1", 0)) as silent:
