@@ -60,26 +60,34 @@ static bool enter(struct walk *w, rs_str child)
 
 /* --- facts --- */
 
-/* Stops at the first that may be a repository, or lead to one. */
-static bool look_for_child(void *ctx, rs_str name, bool is_directory)
+struct facts {
+    bool repository;
+    bool child; /* one that may be a repository, or lead to one */
+};
+
+static bool look_at_child(void *ctx, rs_str name, bool is_directory)
 {
-    bool *found = ctx;
-    *found = is_directory && rs_name_check(name, NULL) == RS_OK;
-    return !*found;
+    struct facts *facts = ctx;
+    if (is_directory && rs_str_eq(name, RS_STR("_manifests")))
+        facts->repository = true;
+    else if (is_directory && rs_name_check(name, NULL) == RS_OK)
+        facts->child = true;
+    return !facts->child; /* there may be many more */
 }
 
 static uint64_t find_out(struct walk *w)
 {
     struct rs_storage *storage = w->registry->storage;
     struct rs_storage_stat st;
-    bool child = false;
-    rs_rc rc = rs_storage_stat(storage, rs_path_manifests(&w->path, here(w)), &st, w->err);
-    bool repository = rc == RS_OK && st.is_directory;
-    if (rc == RS_OK || rc == RS_E_NOT_FOUND)
-        rc = rs_storage_scan(storage, rs_path_repository(&w->path, here(w)), look_for_child, &child, w->err);
+    struct facts facts = {false, false};
+    rs_rc rc = rs_storage_scan(storage, rs_path_repository(&w->path, here(w)), look_at_child, &facts, w->err);
+    if (rc == RS_OK && facts.child && !facts.repository) {
+        rc = rs_storage_stat(storage, rs_path_manifests(&w->path, here(w)), &st, w->err);
+        facts.repository = rc == RS_OK && st.is_directory;
+    }
     if (rc != RS_OK && rc != RS_E_NOT_FOUND)
         fail(w, rc);
-    return (repository ? IS_REPOSITORY : 0) | (child ? HAS_CHILDREN : 0);
+    return (facts.repository ? IS_REPOSITORY : 0) | (facts.child ? HAS_CHILDREN : 0);
 }
 
 /* The stamp's bits are mixed, since two of them must make room: other stamps give other notes. */
