@@ -335,8 +335,9 @@ static void test_a_tag_that_cannot_be_looked_at_is_an_error(void **state)
     rs_buf_init(&s.names, 1024);
     make_tag(f, "a");
     make_tag(f, "b");
+    settle();
     assert_tags(f, "", -1, "a b ");
-    assert_ok(f, rs_storage_faulty_parse(f->storage, RS_STR("stat:nth=4"), &f->err));
+    assert_ok(f, rs_storage_faulty_parse(f->storage, RS_STR("stat:nth=3"), &f->err));
     assert_rc(f, RS_E_IO, rs_tags_list(f->registry, RS_STR("r"), RS_STR(""), see, &s, &f->err));
     rs_buf_release(&s.names);
 }
