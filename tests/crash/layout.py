@@ -22,6 +22,8 @@ class Acknowledged:
         self.manifests = set()
         self.tags = {}  # (repository, tag) → index into its history
         self.tagged = set()  # (repository, tag, digest)
+        self.going = set()  # (repository, kind, reference): being deleted, or deleted; nobody says that it must be there
+        self.gone = set()  # the same, acknowledged: it must not be there
 
     def add(self, kind, repository, digest, tag_history):
         if kind == "blobs":
@@ -29,11 +31,38 @@ class Acknowledged:
             return
         self.manifests.add((repository, digest))
         for (repo, tag), history in tag_history.items():
-            if repo == repository and digest in history:
+            if repo == repository and digest in history and (repo, "tags", tag) not in self.going:
                 self.tagged.add((repo, tag, digest))
                 last = self.tags.get((repo, tag), -1)
                 if digest in history[last + 1 :]:
                     self.tags[repo, tag] = history.index(digest, last + 1)
+
+
+    def goes(self, repository, kind, reference, tag_history):
+        """A delete begins: what it removes need not be there any more."""
+        self.going.add((repository, kind, reference))
+        if kind == "blobs":
+            self.blobs.discard((repository, reference))
+        elif kind == "tags":
+            self._tag_goes(repository, reference)
+        else:
+            self.manifests.discard((repository, reference))
+            for (repo, tag), index in list(self.tags.items()):
+                if repo == repository and tag_history[repo, tag][index] == reference:
+                    self.going.add((repo, "tags", tag))
+                    self._tag_goes(repo, tag)
+
+    def _tag_goes(self, repository, tag):
+        self.tags.pop((repository, tag), None)
+        self.tagged = {entry for entry in self.tagged if entry[:2] != (repository, tag)}
+
+    def is_gone(self, repository, kind, reference):
+        self.gone.add((repository, kind, reference))
+
+    def comes(self, repository, tag):
+        """Something is pushed to the repository that was deleted before."""
+        self.going = {g for g in self.going if g[0] != repository or (g[1] == "tags" and g[2] != tag)}
+        self.gone = {g for g in self.gone if g[0] != repository or (g[1] == "tags" and g[2] != tag)}
 
 
 @functools.lru_cache(maxsize=4096)
@@ -118,6 +147,11 @@ def faults(tree, acknowledged, tag_history):
         view.need_blob(repository, digest, "an acknowledged blob")
     for repository, digest in acknowledged.manifests:
         view.need_manifest(repository, digest, "an acknowledged manifest")
+    for repository, kind, reference in acknowledged.gone:
+        held = {"blobs": view.layers[repository], "manifests": view.revisions[repository],
+                "tags": {tag for repo, tag in view.currents if repo == repository}}[kind]
+        if reference in held:
+            view.faults.append(f"{repository}: the deleted {reference} of {kind} is there again")
     for (repository, tag), digest in view.currents.items():  # visible: then it must be whole, acknowledged or not
         view.need_manifest(repository, digest, f"the tag {repository}:{tag}")
     for (repository, tag), index in acknowledged.tags.items():

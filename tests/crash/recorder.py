@@ -18,7 +18,8 @@ KNOWN = """open openat creat close write pwrite64 writev pwritev rename renameat
 # Harmless elsewhere; on a file below the directory nobody has taught the model what they do.
 UNKNOWN = """openat2 pwritev2 truncate fallocate sync syncfs sendfile splice copy_file_range dup dup2 dup3 lseek mmap
     symlink symlinkat io_uring_setup""".split()
-ANSWER = re.compile(rb"HTTP/1\.1 201 ")
+ANSWER = re.compile(rb"HTTP/1\.1 20[12] ")
+PROGRESS = re.compile(rb"\r\nlocation: \S*/blobs/uploads/", re.IGNORECASE)  # of an upload: promises nothing
 
 
 def command(output, slow_fsyncs=False):
@@ -104,7 +105,7 @@ def calls_of(path):
 
 @dataclasses.dataclass
 class Answer:
-    """A 201 that was on its way to the client."""
+    """A 201, or the 202 of a delete, that was on its way to the client."""
 
     head: bytes
 
@@ -146,8 +147,8 @@ class Player:
     def _answer(self, call):
         if call.name not in ("write", "writev", "sendto", "sendmsg") or call.result <= 0:
             return None
-        data = self._bytes(call)
-        return Answer(data.partition(b"\r\n\r\n")[0]) if ANSWER.match(data) else None
+        head = self._bytes(call).partition(b"\r\n\r\n")[0]
+        return Answer(head) if ANSWER.match(head) and not PROGRESS.search(head) else None
 
     def _path(self, call, at, name):
         """A path below the root, or None if it lies elsewhere."""

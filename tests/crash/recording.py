@@ -16,12 +16,17 @@ LOCATION = re.compile(rb"\r\nlocation: \S*?/v2/(.+?)/(blobs|manifests)/\S+", re.
 CONTENT_DIGEST = re.compile(rb"\r\ndocker-content-digest: (\S+)", re.IGNORECASE)
 
 
+MARKERS = "markers"  # a repository that is pushed to before a delete or a push that follows one
+
+
 class Recording:
     def __init__(self, work, slow_fsyncs=False, **server_options):
         self.slow_fsyncs = slow_fsyncs
         self.output = work / "strace.out"
         self.server = servers.roadstead(work, **server_options)
         self.tag_history = collections.defaultdict(list)  # (repository, tag) → digests in the order of their pushes
+        self.deletes = []  # in the order in which one client asked for them
+        self.begins = {}  # digest of a marker → what begins behind it
         self.calls = None
 
     @contextlib.contextmanager
@@ -58,13 +63,40 @@ class Recording:
         self.server.api.request("PUT", f"/v2/{repository}/manifests/{reference}", body=image.manifest,
                                 headers={"Content-Type": image.media_type, **dict(headers)}).expect(201)
 
+    def _mark(self, begins):
+        """What begins now may be on the disk from here on."""
+        digest = self.server.api.push_blob(MARKERS, f"marker {len(self.begins)}".encode())
+        self.begins[digest] = begins
+
+    def delete(self, repository, kind, reference):
+        """kind: tags, manifests, blobs. By one client only: its answers are told apart by their order."""
+        self.deletes.append((repository, kind, reference))
+        self._mark(lambda acknowledged, what=self.deletes[-1]: acknowledged.goes(*what, self.tag_history))
+        path = "blobs" if kind == "blobs" else "manifests"
+        self.server.api.request("DELETE", f"/v2/{repository}/{path}/{reference}").expect(202)
+
+    def push_again(self, image, repository, tag):
+        """What was deleted before."""
+        self._mark(lambda acknowledged: acknowledged.comes(repository, tag))
+        self.push(image, repository, tag)
+
+    def _acknowledge(self, answer, acknowledged, deletes):
+        if answer.head.startswith(b"HTTP/1.1 202 "):
+            acknowledged.is_gone(*next(deletes))
+            return
+        kind, repository, digest = self._what(answer)
+        acknowledged.add(kind, repository, digest, self.tag_history)
+        if repository == MARKERS:
+            self.begins[digest](acknowledged)
+
     def moments(self, calls=None):
         """(time, disk, what was acknowledged until then, whether just now) wherever a crash may be told from another."""
         acknowledged = layout.Acknowledged()
+        deletes = iter(self.deletes)
         player = recorder.Player(self.server.root, calls or self.calls)
         for time, answer in player.play():
             if answer is not None:
-                acknowledged.add(*self._what(answer), self.tag_history)
+                self._acknowledge(answer, acknowledged, deletes)
             yield time, player.disk, acknowledged, answer is not None
 
     @staticmethod
