@@ -30,8 +30,8 @@ static void add_references(struct rs_request *req, const struct rs_manifest *man
 
     for (size_t i = 0; i < manifest->descriptor_count; i++) {
         const struct rs_descriptor *d = &manifest->descriptors[i];
-        references[i] =
-            (struct rs_event_reference){d->media_type, rs_digest_str(&d->digest), d->size, d->urls, d->url_count};
+        references[i] = (struct rs_event_reference){
+            d->media_type, rs_digest_str(&d->digest), d->size, d->urls, d->url_count, d->annotations};
     }
     event->references = references;
     event->reference_count = manifest->descriptor_count;

@@ -41,7 +41,7 @@ static void tell_push(const struct rs_api *api, struct rs_request *req, const st
 {
     struct rs_api_manifest_event told = {.digest = digest, .media_type = put->content_type, .bytes = put->bytes};
 
-    if (api->events == NULL)
+    if (!rs_events_wanted(api->events, RS_EVENT_PUSH, (rs_str){0}))
         return;
     if (!put->reference.is_digest)
         told.tag = req->captures[1];

@@ -60,6 +60,10 @@ static void reference(struct rs_buf *out, const struct rs_event_reference *r)
         }
         rs_buf_add_char(out, ']');
     }
+    if (r->annotations.len > 0) {
+        name(out, "annotations");
+        rs_buf_add(out, r->annotations);
+    }
     rs_buf_add_char(out, '}');
 }
 

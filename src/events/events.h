@@ -18,6 +18,7 @@ struct rs_event_reference {
     uint64_t size;
     const rs_str *urls;
     size_t url_count;
+    rs_str annotations; /* a JSON object; empty if there are none */
 };
 
 /* Everything is borrowed for the call. Empty fields are left out, as registry:2 does it. */

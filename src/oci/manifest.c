@@ -148,6 +148,14 @@ static rs_rc check_annotations(const struct parser *p, const char *where, const 
 
 /* --- descriptors (image-spec, descriptor.md) --- */
 
+/* They were checked: all are strings. */
+static rs_str dump_annotations(const struct parser *p, const json_t *object)
+{
+    const json_t *annotations = member(object, "annotations");
+    RS_AUTO(text_free) char *text = json_object_size(annotations) > 0 ? json_dumps(annotations, JSON_COMPACT) : NULL;
+    return text != NULL ? rs_arena_copy(p->arena, rs_str_c(text)) : (rs_str){NULL, 0};
+}
+
 static int base64_value(char c)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -264,6 +272,7 @@ static rs_rc parse_descriptor(const struct parser *p, const char *where, json_t 
     d.size = (uint64_t)json_integer_value(size);
     RS_TRY(parse_urls(p, where, object, &d));
     RS_TRY(check_annotations(p, where, object));
+    d.annotations = dump_annotations(p, object);
     RS_TRY(check_data(p, where, object, &d));
     if (role == RS_ROLE_MANIFEST)
         RS_TRY(parse_platform(p, where, object, &d));

@@ -34,8 +34,9 @@ struct rs_descriptor {
     rs_str media_type; /* may be empty: registry:2 accepts that */
     size_t url_count;  /* entries of "urls" */
     const rs_str *urls;
-    bool foreign; /* a non-distributable layer whose blob need not be in the registry */
-    rs_str os;    /* RS_ROLE_MANIFEST: of its platform; may be empty */
+    rs_str annotations; /* a JSON object on one line; empty if there are none */
+    bool foreign;       /* a non-distributable layer whose blob need not be in the registry */
+    rs_str os;          /* RS_ROLE_MANIFEST: of its platform; may be empty */
     rs_str architecture;
 };
 

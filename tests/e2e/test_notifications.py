@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from lib import hooks, images, proc
+from lib import hooks, images, mounts, proc
 from lib.client import sha256
 
 pytestmark = pytest.mark.ours
@@ -62,6 +62,17 @@ def tags_of(events, repo, action="push"):
 
 # --- the same as registry:2 ---
 
+def put_annotated(api):
+    config, layer = b"{}", b"layer"
+    for data in (config, layer):
+        api.push_blob("a/b", data)
+    manifest = images.encoded({
+        "schemaVersion": 2, "mediaType": images.OCI_MANIFEST, "annotations": {"not": "told"},
+        "config": images.descriptor("application/x", config),
+        "layers": [images.descriptor("text/plain", layer, annotations={"title": "a \"file\" <é>", "b": ""})]})
+    return api.put_manifest("a/b", "annotated", manifest, images.OCI_MANIFEST).status
+
+
 def conversation(server):
     """What tells an event, and what does not; without what Roadstead does otherwise on purpose."""
     api = server.api
@@ -77,6 +88,7 @@ def conversation(server):
     yield "by digest", lambda: api.put_manifest("a/b", made.digest, made.manifest, made.media_type).status
     yield "index", lambda: api.push(listed, "a/b", "i1") and 201
     yield "docker", lambda: api.push(docker, "a/b", "d1") and 201
+    yield "annotated", lambda: put_annotated(api)
     yield "get", lambda: get("/v2/a/b/manifests/t1")
     yield "head", lambda: get("/v2/a/b/manifests/t1", "HEAD")
     yield "get by digest", lambda: get(f"/v2/a/b/manifests/{made.digest}")
@@ -310,6 +322,39 @@ def test_a_full_queue_loses_its_oldest_events(start_server, receiver):
     proc.wait_until("the last event", lambda: tags_of(receiver.events, "a")[-1:] == ["last"])
     assert 500 < len(receiver.events) < 3500
     assert "t0" not in tags_of(receiver.events, "a")
+
+
+def test_a_full_disk_costs_events_and_no_push(start_server, receiver, work):
+    state = work / "state"
+    config = notifying(endpoint(receiver))
+    config["roadstead"] = {"state_dir": str(state / "own")}
+    with mounts.tmpfs(state, 4):
+        server = start_server(config=config)
+        push_tags(server, "a", 2)
+        receiver.wait(5)
+        assert state.is_mount()  # what is filled is not the machine's disk
+        filler = mounts.fill(state)
+        push_tags(server, "b", 40)
+        assert len(server.api.tags("b")) == 40
+        proc.wait_until("the log tells it", lambda: "are lost, their queue cannot be written" in server.log_text())
+        filler.unlink()
+        push_tags(server, "c", 3)
+        proc.wait_until("the last events", lambda: tags_of(receiver.events, "c") == ["t0", "t1", "t2"])
+        server.stop()
+
+
+def test_a_certificate_that_nobody_knows_is_told(start_server, receiver, work):
+    key, certificate = work / "key.pem", work / "certificate.pem"
+    proc.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+             "-subj", "/CN=localhost", "-keyout", key, "-out", certificate)
+    receiver.stop()
+    receiver.certificate = (certificate, key)
+    receiver.start()
+    url = f"https://127.0.0.1:{receiver.port}/hook"
+    server = start_server(config=notifying({**endpoint(receiver), "url": url}))
+    push_tags(server, "a", 1)
+    proc.wait_until("the log tells it", lambda: "self-signed certificate" in server.log_text())
+    assert receiver.events == []
 
 
 # --- restarts ---

@@ -4,6 +4,7 @@
 import dataclasses
 import http.server
 import json
+import ssl
 import threading
 import time
 
@@ -25,6 +26,7 @@ class Receiver:
         self.status = 200  # of every answer
         self.delay = 0  # seconds before it
         self.location = None  # of an answer that redirects
+        self.certificate = None  # (file, key file): it speaks TLS
         self.envelopes, self.refused = [], 0
         self.lock = threading.Lock()
         self.server = None
@@ -43,6 +45,10 @@ class Receiver:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self.server.daemon_threads = True
+        if self.certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*self.certificate)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
         return self

@@ -105,8 +105,9 @@ static void an_event_has_the_fields_of_registry2(void **state)
 {
     (void)state;
     const rs_str urls[] = {RS_STR("https://x/1"), RS_STR("https://x/2")};
-    const struct rs_event_reference references[] = {{RS_STR("l/1"), RS_STR("sha256:11"), 3, urls, 2},
-                                                    {RS_STR(""), RS_STR("sha256:22"), 0, NULL, 0}};
+    const struct rs_event_reference references[] = {
+        {RS_STR("l/1"), RS_STR("sha256:11"), 3, urls, 2, RS_STR("{\"k\":\"v\"}")},
+        {RS_STR(""), RS_STR("sha256:22"), 0, NULL, 0, {0}}};
     struct rs_event e = event(RS_EVENT_MOUNT, "team/\"app\"");
     struct rs_buf out;
     rs_buf_init(&out, 4096);
@@ -122,14 +123,14 @@ static void an_event_has_the_fields_of_registry2(void **state)
     e.actor = RS_STR("me");
     event_json(&out, &e, "{\"addr\":\"x\"}");
     const char *json = rs_buf_z(&out);
-    assert_non_null(strstr(json,
-                           "\"action\":\"mount\",\"target\":{\"mediaType\":\"a/b\",\"size\":7,\"digest\":\"sha256:00\","
-                           "\"length\":7,\"repository\":\"team/\\\"app\\\"\",\"fromRepository\":\"from\","
-                           "\"url\":\"http://h/v2/\",\"tag\":\"t\",\"references\":[{\"mediaType\":\"l/1\",\"size\":3,"
-                           "\"digest\":\"sha256:11\",\"urls\":[\"https://x/1\",\"https://x/2\"]},"
-                           "{\"digest\":\"sha256:22\"}]},\"request\":{\"id\":\"id\",\"addr\":\"1.2.3.4:5\","
-                           "\"host\":\"h\",\"method\":\"PUT\",\"useragent\":\"ua\"},\"actor\":{\"name\":\"me\"},"
-                           "\"source\":{\"addr\":\"x\"}}"));
+    assert_non_null(strstr(
+        json, "\"action\":\"mount\",\"target\":{\"mediaType\":\"a/b\",\"size\":7,\"digest\":\"sha256:00\","
+              "\"length\":7,\"repository\":\"team/\\\"app\\\"\",\"fromRepository\":\"from\","
+              "\"url\":\"http://h/v2/\",\"tag\":\"t\",\"references\":[{\"mediaType\":\"l/1\",\"size\":3,"
+              "\"digest\":\"sha256:11\",\"urls\":[\"https://x/1\",\"https://x/2\"],\"annotations\":{\"k\":\"v\"}},"
+              "{\"digest\":\"sha256:22\"}]},\"request\":{\"id\":\"id\",\"addr\":\"1.2.3.4:5\","
+              "\"host\":\"h\",\"method\":\"PUT\",\"useragent\":\"ua\"},\"actor\":{\"name\":\"me\"},"
+              "\"source\":{\"addr\":\"x\"}}"));
     assert_int_equal(strncmp(json, "{\"id\":\"", 7), 0);
     rs_buf_release(&out);
 }
@@ -280,7 +281,11 @@ static void too_many_references_are_left_out(void **state)
     for (size_t i = 0; i < RS_COUNT(references); i++)
         references[i] = (struct rs_event_reference){
             RS_STR("application/vnd.oci.image.layer.v1.tar+gzip"),
-            RS_STR("sha256:0123456789012345678901234567890123456789012345678901234567890123"), i + 1, NULL, 0};
+            RS_STR("sha256:0123456789012345678901234567890123456789012345678901234567890123"),
+            i + 1,
+            NULL,
+            0,
+            {0}};
     e.references = references;
     e.reference_count = RS_COUNT(references);
     struct rs_events *events = start();
