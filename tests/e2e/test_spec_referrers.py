@@ -279,6 +279,27 @@ class TestListingReferrersInPages:
             assert found[content.digest]["annotations"] == {"n": str(n), "long": "x" * 150_000}
 
 
+    def test_links_lead_on_below_a_prefix(self, shared):
+        """A Link is relative to what was asked for, wherever the registry's API begins."""
+        server = shared("spec-prefix", {"http": {"prefix": "/below/"}})
+        api, below, subject = Prefixed(server.host), "/below", spec.manifest("sha256", "far below")
+        made = [spec.artifact("sha256", f"below {n}", layers=[], annotations={"x": f"{n:0150000}"}) for n in range(30)]
+        made = [with_subject(content, subject) for content in made]
+        for n, content in enumerate(made):
+            spec.push(api, content, "a", f"t{n:02}").expect(201)
+        assert set(referrers(api, "a", subject)[0]) == {content.digest for content in made}
+        reply = api.get("/v2/a/tags/list?n=29").expect(200)
+        path = NEXT.fullmatch(reply.headers["Link"]).group(1)
+        assert path.startswith(below) and api.get(path).expect(200).json()["tags"] == ["t29"]
+
+
+class Prefixed(spec.Strict):
+    """Paths that do not begin with the prefix get it."""
+
+    def request(self, method, path, body=None, headers=None):
+        return super().request(method, path if path.startswith("/below") else "/below" + path, body, headers)
+
+
 class TestReferrersTagSchema:
     """Clients that know no referrers API keep a list under a tag: it is a tag as any other."""
 
