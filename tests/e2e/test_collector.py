@@ -3,7 +3,7 @@
 
 import pytest
 
-from lib import images
+from lib import images, spec
 from lib.client import OCI_INDEX
 from lib.disk import Tree
 from lib.server import collect_garbage
@@ -53,6 +53,26 @@ def test_nothing_that_is_needed_is_taken(server, work, needed):
     server.api.request("DELETE", f"/v2/plain/oci/blobs/{garbage}")
     for (repo, reference), digest in needed.items():
         assert server.api.verify(repo, reference) == digest, (repo, reference)
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("algorithm", spec.ALGORITHMS)
+def test_every_kind_of_content_is_spared(server, work, algorithm):
+    """Also what docker-registry knows nothing of: SHA-512, artifacts, subjects, indexes of everything."""
+    made = {f"kinds/{kind}": spec.KINDS[kind](algorithm, "collected") for kind in spec.KINDS}
+    for repo, content in made.items():
+        spec.push(server.api, content, repo).expect(201)
+        spec.tag(server.api, content, repo, "1").expect(201)
+    server.stop()
+    before = Tree(server.root).blob_digests()
+    report = collect_garbage(work, server.root)
+    assert Tree(server.root).blob_digests() == before, report
+    server.start()
+    for repo, content in made.items():
+        for reference in ("1", content.digest):
+            assert server.api.manifest(repo, reference).expect(200).body == content.manifest
+        for digest, data in content.blobs.items():
+            assert server.api.blob(repo, digest).expect(200).body == data
 
 
 @pytest.mark.ours
