@@ -39,7 +39,7 @@ def use(server):
     server.api.get("/").expect(200)
     server.api.get("/nothing/here").expect(404)
     server.api.get("/v2/app/one/manifests/none").expect(404)
-    server.api.request("OPTIONS", "/v2/").expect(405)
+    server.api.request("DELETE", "/v2/").expect(405)
     server.api.request("BREW", "/v2/").expect(405)
 
 
