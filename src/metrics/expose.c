@@ -89,7 +89,7 @@ static bool any(const struct metric_family *family, const uint64_t *cells)
 static void add_histogram(struct rs_buf *out, const struct view *view, const struct series *s)
 {
     const struct metric_bounds *bounds = view->family->bounds;
-    uint64_t cells[64], sum = 0;
+    uint64_t cells[64] = {0}, sum = 0;
     RS_ASSERT(view->family->width <= RS_COUNT(cells));
     for (unsigned i = 0; i < view->family->width; i++)
         cells[i] = metric_cell(s->cell + i);
