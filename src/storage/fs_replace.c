@@ -168,7 +168,9 @@ rs_rc fs_remove_if(struct rs_storage *storage, const char *path, rs_storage_acce
     struct fs *fs = (struct fs *)storage;
     RS_AUTO(rs_fd_close) int lock = -1;
     RS_TRY(fs_batch_room(fs, batch, err));
-    RS_TRY(take_lock(fs, path, &lock, err));
+    rs_rc rc = take_lock(fs, path, &lock, err);
+    if (rc != RS_OK && rc != RS_E_STORAGE_FULL) /* on a full disk nobody can replace either, and removing must go on */
+        return rc;
     RS_TRY(remove_locked(fs, path, accept, ctx, err));
     rs_storage_batch_add(batch, fs_parent(path), 0);
     return RS_OK;

@@ -118,3 +118,20 @@ def test_skopeo_tells_its_user(server, small_disk, skopeo, work):
     filler.unlink()
     skopeo.copy(source, target, "--preserve-digests")
     assert server.api.verify("app", "1") == made.digest
+
+
+@pytest.mark.ours
+def test_deletes_go_on_when_the_disk_is_full(small_disk, start_docker_registry, start_server):
+    """Also on what a docker-registry has written: nothing of ours is there yet, and nothing can be made."""
+    made = images.image("deleted", layers=1, size=2000)
+    peer = start_docker_registry(root=small_disk)
+    for tag in ("v1", "v2"):
+        peer.api.push(made, "app", tag)
+    peer.stop()
+    server = start_server(root=small_disk)
+    mounts.fill(small_disk)
+    layer = next(iter(made.blobs))
+    for path in ("manifests/v1", f"manifests/{made.digest}", f"blobs/{layer}"):
+        server.api.request("DELETE", f"/v2/app/{path}").expect(202)
+    assert server.api.manifest("app", "v2").status == 404 and not server.api.has_blob("app", layer)
+    server.stop()
