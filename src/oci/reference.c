@@ -59,6 +59,20 @@ rs_rc rs_name_check(rs_str name, struct rs_err *err)
     return RS_OK;
 }
 
+bool rs_name_enter(char *name, size_t *len, rs_str child)
+{
+    size_t slash = *len > 0;
+    if (child.len == 0 || child.len + slash > RS_NAME_MAX - *len)
+        return false;
+    size_t longer = *len + slash + child.len;
+    name[*len] = '/';
+    memcpy(name + *len + slash, child.ptr, child.len);
+    if (rs_name_check((rs_str){name, longer}, NULL) != RS_OK)
+        return false;
+    *len = longer;
+    return true;
+}
+
 rs_rc rs_tag_check(rs_str tag, struct rs_err *err)
 {
     bool valid = tag.len > 0 && tag.len <= RS_TAG_MAX && is_word(tag.ptr[0]);

@@ -11,6 +11,9 @@
 
 /* [a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/…)*, at most RS_NAME_MAX bytes; else RS_E_NAME_INVALID. */
 rs_rc rs_name_check(rs_str name, struct rs_err *err);
+/* Goes down from the name of *len bytes (0: from the top) in name[RS_NAME_MAX + 1] to a child. False, with *len as it
+ * was, if the longer name cannot be a repository's. Bytes behind *len are spoilt. */
+bool rs_name_enter(char *name, size_t *len, rs_str child);
 /* [a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}; else RS_E_TAG_INVALID. */
 rs_rc rs_tag_check(rs_str tag, struct rs_err *err);
 

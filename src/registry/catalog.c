@@ -43,21 +43,6 @@ static void fail(struct walk *w, rs_rc rc)
     w->stopped = true;
 }
 
-/* Goes down to a child; false, and nothing changed, if the longer name cannot be a repository's. */
-static bool enter(struct walk *w, rs_str child)
-{
-    size_t slash = w->len > 0;
-    if (child.len == 0 || child.len + slash > RS_NAME_MAX - w->len)
-        return false;
-    size_t len = w->len + slash + child.len;
-    w->name[w->len] = '/';
-    memcpy(w->name + w->len + slash, child.ptr, child.len);
-    if (rs_name_check((rs_str){w->name, len}, NULL) != RS_OK)
-        return false;
-    w->len = len;
-    return true;
-}
-
 /* --- facts --- */
 
 struct facts {
@@ -140,7 +125,7 @@ static void walk_children(struct walk *w, rs_str after)
     }
     size_t len = w->len;
     for (size_t i = rs_children_after(c, after); !w->stopped && i < rs_children_count(c); i++) {
-        if (rs_children_is_directory(c, i) && enter(w, rs_children_name(c, i)))
+        if (rs_children_is_directory(c, i) && rs_name_enter(w->name, &w->len, rs_children_name(c, i)))
             visit_child(w, c, i);
         w->len = len;
     }
@@ -153,7 +138,7 @@ static void walk_after(struct walk *w, rs_str last)
     rs_str head, rest;
     rs_str_cut(last, '/', &head, &rest);
     size_t len = w->len;
-    if (enter(w, head)) {
+    if (rs_name_enter(w->name, &w->len, head)) {
         if (rest.len > 0)
             walk_after(w, rest);
         else

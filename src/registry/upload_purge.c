@@ -117,21 +117,6 @@ static void scan(struct walk *w, const char *path, rs_storage_visit *visit)
         w->rc = rc;
 }
 
-/* Goes down to a child; false, and nothing changed, if the longer name cannot be a repository's. */
-static bool enter(struct walk *w, rs_str child)
-{
-    size_t slash = w->len > 0;
-    if (child.len == 0 || child.len + slash > RS_NAME_MAX - w->len)
-        return false;
-    size_t len = w->len + slash + child.len;
-    w->name[w->len] = '/';
-    memcpy(w->name + w->len + slash, child.ptr, child.len);
-    if (rs_name_check((rs_str){w->name, len}, NULL) != RS_OK)
-        return false;
-    w->len = len;
-    return true;
-}
-
 static bool visit_child(void *ctx, rs_str child, bool is_directory)
 {
     struct walk *w = ctx;
@@ -140,7 +125,7 @@ static bool visit_child(void *ctx, rs_str child, bool is_directory)
     if (is_directory && len > 0 && rs_str_eq_c(child, "_uploads")) {
         w->found->repositories++;
         scan(w, rs_path_uploads(&path, here(w)), visit_upload);
-    } else if (is_directory && enter(w, child)) {
+    } else if (is_directory && rs_name_enter(w->name, &w->len, child)) {
         scan(w, rs_path_repository(&path, here(w)), visit_child);
         w->len = len;
     }

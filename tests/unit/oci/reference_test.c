@@ -55,6 +55,26 @@ static void lengths_of_names(void **state)
     assert_non_null(strstr(err.text, "256 bytes"));
 }
 
+static void going_down(void **state)
+{
+    (void)state;
+    char name[RS_NAME_MAX + 1];
+    char longest[RS_NAME_MAX];
+    size_t len = 0;
+    memset(longest, 'x', sizeof(longest));
+    assert_true(rs_name_enter(name, &len, RS_STR("team")));
+    assert_true(rs_name_enter(name, &len, RS_STR("app")));
+    assert_true(rs_str_eq((rs_str){name, len}, RS_STR("team/app")));
+    assert_false(rs_name_enter(name, &len, RS_STR("_manifests")));
+    assert_false(rs_name_enter(name, &len, RS_STR("Upper")));
+    assert_false(rs_name_enter(name, &len, (rs_str){NULL, 0}));
+    assert_false(rs_name_enter(name, &len, (rs_str){longest, RS_NAME_MAX - len}));
+    assert_true(rs_str_eq((rs_str){name, len}, RS_STR("team/app")));
+    assert_true(rs_name_enter(name, &len, (rs_str){longest, RS_NAME_MAX - len - 1}));
+    assert_int_equal(len, RS_NAME_MAX);
+    assert_false(rs_name_enter(name, &len, RS_STR("a")));
+}
+
 static void tags(void **state)
 {
     (void)state;
@@ -118,7 +138,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_names),       cmocka_unit_test(wrong_names), cmocka_unit_test(every_byte_in_a_name),
         cmocka_unit_test(lengths_of_names), cmocka_unit_test(tags),        cmocka_unit_test(every_byte_in_a_tag),
-        cmocka_unit_test(lengths_of_tags),  cmocka_unit_test(references),
+        cmocka_unit_test(lengths_of_tags),  cmocka_unit_test(references),  cmocka_unit_test(going_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
