@@ -154,16 +154,22 @@ def test_read_only_mode_is_switched_by_signals(start_server):
     assert "SIGUSR1" in server.log_text() and "SIGUSR2" in server.log_text()
 
 
-def test_a_request_that_is_running_ends_well(start_server):
-    server = start_server()
+def half_of_a_patch(server):
+    """A PATCH of ten bytes of which five have come."""
     location = server.api.begin_upload("r")
     connection = server.api.connect()
     connection.putrequest("PATCH", location)
     connection.putheader("Content-Length", "10")
     connection.endheaders()
     connection.send(b"hello")
-    directory = upload_directory(server, "r", location)
-    proc.wait_until("a part has come", lambda: (directory / "data").stat().st_size == 5, server.daemon)
+    data = upload_directory(server, "r", location) / "data"
+    proc.wait_until("a part has come", lambda: data.stat().st_size == 5, server.daemon)
+    return location, connection
+
+
+def test_a_request_that_is_running_ends_well(start_server):
+    server = start_server()
+    location, connection = half_of_a_patch(server)
     switch(server, signal.SIGUSR1)
     connection.send(b" you!")
     reply = connection.getresponse()
@@ -201,14 +207,7 @@ def test_signals_of_strangers_are_harmless(start_server):
         for number in (signal.SIGRTMIN, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             server.daemon.signal(number)
     assert server.answers()
-    location = server.api.begin_upload("r")
-    connection = server.api.connect()
-    connection.putrequest("PATCH", location)
-    connection.putheader("Content-Length", "10")
-    connection.endheaders()
-    connection.send(b"hello")
-    directory = upload_directory(server, "r", location)
-    proc.wait_until("a part has come", lambda: (directory / "data").stat().st_size == 5, server.daemon)
+    location, connection = half_of_a_patch(server)
     server.daemon.signal(signal.SIGTERM)
     for number in (signal.SIGUSR2, signal.SIGRTMIN, signal.SIGUSR1, signal.SIGHUP):  # none counts as the second one
         server.daemon.signal(number)
