@@ -3,7 +3,7 @@
 
 import pytest
 
-from lib import images, proc, server as servers
+from lib import client, hooks, images, proc, server as servers
 
 pytestmark = pytest.mark.ours
 
@@ -88,6 +88,66 @@ def test_variables_alone_configure_the_server(make_server, work):
     server.api.push(images.image("variables"), "app", "1")
     assert server.api.get("/v2/").headers["X-Told"] == "by a variable"
     assert (server.root / "docker/registry/v2/blobs").is_dir()
+
+
+# What the images of registry:2 and registry:3 and Debian's package bring along.
+IMAGE = {
+    "version": 0.1,
+    "log": {"fields": {"service": "registry"}},
+    "storage": {"cache": {"blobdescriptor": "inmemory"}, "filesystem": {"rootdirectory": "/var/lib/registry"}},
+    "http": {"addr": ":5000", "headers": {"X-Content-Type-Options": ["nosniff"]}},
+    "health": {"storagedriver": {"enabled": True, "interval": "10s", "threshold": 3}},
+}
+BROUGHT = {
+    "registry:2": IMAGE,
+    "registry:3": servers.merged(IMAGE, {"storage": {"tag": {"concurrencylimit": 8}}}),
+    "Debian": servers.merged(IMAGE, {
+        "storage": {"filesystem": {"rootdirectory": "/var/lib/docker-registry"}, "delete": {"enabled": True}},
+        "auth": {"htpasswd": {"realm": "basic-realm", "path": "/etc/docker/registry"}}}),
+}
+
+
+@pytest.fixture
+def receiver():
+    receiver = hooks.Receiver().start()
+    yield receiver
+    receiver.stop()
+
+
+@pytest.mark.parametrize("brought", BROUGHT)
+def test_the_files_that_registries_bring_work_with_variables_for_all_sections(make_server, work, receiver, brought):
+    server = make_server()
+    server.config = BROUGHT[brought]
+    debug, switch = proc.free_port(), work / "maintenance"
+    server.env.update(
+        REGISTRY_HTTP_ADDR=server.host, REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY=str(server.root), REGISTRY_AUTH="none",
+        REGISTRY_STORAGE_DELETE_ENABLED="true", REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED="false",
+        REGISTRY_STORAGE_MAINTENANCE_UPLOADPURGING="{enabled: true, age: 24h, interval: 24h, dryrun: false}",
+        REGISTRY_HTTP_DEBUG_ADDR=f"127.0.0.1:{debug}", REGISTRY_HTTP_DEBUG_PROMETHEUS_ENABLED="true",
+        REGISTRY_HEALTH_STORAGEDRIVER_ENABLED="true", REGISTRY_HEALTH_FILE=f"[{{file: {switch}, interval: 100ms}}]",
+        REGISTRY_NOTIFICATIONS_ENDPOINTS=f"[{{name: one, url: 'http://127.0.0.1:{receiver.port}/told'}}]",
+        REGISTRY_VALIDATION_MANIFESTS_INDEXES_PLATFORMS="none", REGISTRY_CATALOG_MAXENTRIES="7", REGISTRY_TAGS_MAXTAGS="1")
+    server.start()
+    made = images.image("brought", layers=1)
+    for tag in ("1", "2"):
+        server.api.push(made, "app", tag)
+    assert server.api.get("/v2/").headers["X-Content-Type-Options"] == "nosniff"
+    assert "service=registry" in server.log_text() and "server.yml:" not in server.log_text() and "REGISTRY_" not in server.log_text()
+    assert server.api.get("/v2/app/tags/list?n=2").json()["tags"] == ["1"]
+    server.api.get("/v2/_catalog?n=8").expect(400)
+    absent = images.index("brought", architectures=("amd64",))
+    server.api.put_manifest("app", "absent", absent.manifest, absent.media_type).expect(201)
+    server.api.request("DELETE", "/v2/app/manifests/1").expect(202)
+    proc.wait_until("the events have come", lambda: {event["action"] for envelope in receiver.envelopes
+                                                     for event in envelope.events} >= {"push", "delete"})
+    observer = client.Registry(f"127.0.0.1:{debug}")
+    assert b"registry_http_requests_total" in observer.get("/metrics").expect(200).body
+    observer.get("/debug/health").expect(200)
+    switch.touch()
+    proc.wait_until("the check has failed", lambda: server.api.get("/v2/").status == 503)
+    assert list(observer.get("/debug/health").expect(503).json()) == [str(switch)]
+    switch.unlink()
+    proc.wait_until("the check has passed", lambda: server.api.get("/v2/").status == 200)
 
 
 def test_read_only_registry_serves_and_takes_nothing(start_server):
