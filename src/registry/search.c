@@ -74,17 +74,20 @@ static void stop(struct run *r)
     r->search->unfinished = true;
 }
 
-static void tell(struct run *r, rs_str repository, rs_str tag)
-{
-    if (r->visit(r->ctx, repository, tag))
-        note_place(r, repository, tag);
-    else
-        stop(r); /* this one is told again */
-}
-
 static bool is_late(const struct run *r)
 {
     return rs_mono_ms() >= r->end_ms;
+}
+
+static void tell(struct run *r, rs_str repository, rs_str tag)
+{
+    if (!r->visit(r->ctx, repository, tag)) {
+        stop(r); /* this one is told again */
+        return;
+    }
+    note_place(r, repository, tag);
+    if (is_late(r)) /* what is told of a tag is read from manifests, which takes longer than going through names */
+        stop(r);
 }
 
 static void search_children(struct run *r, rs_str repository, const struct rs_children *tags, rs_str after)

@@ -2,6 +2,8 @@
 /* Searching (search.c), and describing what was found (describe.c). */
 #include "fixture.h"
 
+#include <time.h>
+
 #include "base/mem.h"
 
 #define HOUR_MS (3600 * 1000)
@@ -110,6 +112,30 @@ static void test_no_time_at_all(void **state)
     assert_true(pages > 2);
 }
 
+static bool find_slowly(void *ctx, rs_str repository, rs_str tag)
+{
+    const struct timespec while_it_reads = {.tv_nsec = 60 * 1000 * 1000};
+    nanosleep(&while_it_reads, NULL);
+    return find(ctx, repository, tag);
+}
+
+/* What is told of one tag may take all the time there is: the next tag is another request's. */
+static void test_telling_takes_time_too(void **state)
+{
+    struct fixture *f = *state;
+    struct rs_search search = {.time_ms = 50};
+    struct found found = {.room = 100};
+    make_some(f);
+    rs_buf_init(&found.rows, 1024);
+    assert_ok(f, rs_search(f->registry, RS_STR("team/app:"), &search, find_slowly, &found, &f->err));
+    assert_string_equal(rs_buf_z(&found.rows), "team/app:1.0 ");
+    assert_true(search.unfinished);
+    rs_buf_clear(&found.rows);
+    assert_ok(f, rs_search(f->registry, RS_STR("team/app:"), &search, find_slowly, &found, &f->err));
+    assert_string_equal(rs_buf_z(&found.rows), "team/app:1.1 ");
+    rs_buf_release(&found.rows);
+}
+
 static void test_storage_that_fails(void **state)
 {
     struct fixture *f = *state;
@@ -180,13 +206,58 @@ static void test_an_index(void **state)
     free(amd);
 }
 
+#define BIG (2 * 1024 * 1024 + 1000) /* two of them are more than is read for one index */
+
+/* An image manifest of BIG bytes, which a note makes one of its own. */
+static struct rs_digest push_big(struct fixture *f, int number)
+{
+    struct rs_digest digest;
+    const struct rs_digest config_digest = push_blob(f, "r", config, strlen(config));
+    char *json = rs_malloc(BIG + 1);
+    int len = snprintf(json, BIG,
+                       "{\"schemaVersion\":2,\"mediaType\":\"" RS_MEDIA_OCI_MANIFEST "\",\"config\":{\"mediaType\":"
+                       "\"application/vnd.oci.image.config.v1+json\",\"digest\":\"%s\",\"size\":%zu},\"layers\":[],"
+                       "\"annotations\":{\"number\":\"%d\"}",
+                       config_digest.text, strlen(config), number);
+    memset(json + len, ' ', BIG - (size_t)len);
+    memcpy(json + BIG - 1, "}", 2);
+    assert_ok(f, try_put(f, "r", "big", json, &digest));
+    free(json);
+    return digest;
+}
+
+/* An index may name many manifests of some MiB each: no request reads them all. */
+static void test_an_index_of_big_manifests(void **state)
+{
+    struct fixture *f = *state;
+    struct rs_image_summary image;
+    RS_AUTO(rs_arena_free) struct rs_arena *arena = rs_arena_new();
+    RS_AUTO(rs_buf_release) struct rs_buf json;
+    rs_buf_init(&json, 64 * 1024);
+    rs_buf_add_c(&json, "{\"schemaVersion\":2,\"mediaType\":\"" RS_MEDIA_OCI_INDEX "\",\"manifests\":[");
+    for (int i = 0; i < 4; i++)
+        rs_buf_printf(&json, "%s{\"mediaType\":\"" RS_MEDIA_OCI_MANIFEST "\",\"digest\":\"%s\",\"size\":%d}",
+                      i > 0 ? "," : "", push_big(f, i).text, BIG);
+    rs_buf_add_c(&json, "]}");
+    assert_ok(f, try_put(f, "r", "all", rs_buf_z(&json), NULL));
+    assert_ok(f, rs_image_describe(f->registry, RS_STR("r"), RS_STR("all"), arena, &image, &f->err));
+    assert_int_equal(image.size, json.len + 2 * (BIG + strlen(config)));
+    assert_platforms(&image, "linux/arm/v7", NULL);
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_parts_of_names), TEST(test_repository_and_tag), TEST(test_pages_of_any_size_make_the_whole),
-        TEST(test_no_time_at_all), TEST(test_storage_that_fails), TEST(test_an_image),
+        TEST(test_parts_of_names),
+        TEST(test_repository_and_tag),
+        TEST(test_pages_of_any_size_make_the_whole),
+        TEST(test_no_time_at_all),
+        TEST(test_telling_takes_time_too),
+        TEST(test_storage_that_fails),
+        TEST(test_an_image),
         TEST(test_an_index),
+        TEST(test_an_index_of_big_manifests),
     };
 #undef TEST
     return cmocka_run_group_tests(tests, NULL, NULL);
