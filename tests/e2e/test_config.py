@@ -100,7 +100,9 @@ IMAGE = {
 }
 BROUGHT = {
     "registry:2": IMAGE,
-    "registry:3": servers.merged(IMAGE, {"storage": {"tag": {"concurrencylimit": 8}}}),
+    "registry:3": servers.merged(IMAGE, {
+        "storage": {"delete": {"enabled": True}, "tag": {"concurrencylimit": 8}},
+        "http": {"debug": {"addr": ":5001", "prometheus": {"enabled": True, "path": "/metrics"}}}}),
     "Debian": servers.merged(IMAGE, {
         "storage": {"filesystem": {"rootdirectory": "/var/lib/docker-registry"}, "delete": {"enabled": True}},
         "auth": {"htpasswd": {"realm": "basic-realm", "path": "/etc/docker/registry"}}}),
