@@ -3,7 +3,7 @@
 
 import pytest
 
-from lib import images
+from lib import images, spec
 from lib.client import sha256
 from lib.disk import Tree
 
@@ -170,3 +170,26 @@ def test_blob_mounted_by_the_one_is_served_by_the_other(pair):
     reader.api.request("POST", f"/v2/mount/to/blobs/uploads/?mount={digest}&from=mount/from", body=b"").expect(201)
     for server in pair:
         assert server.api.blob("mount/to", digest).expect(200).body == DATA
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("kind", ["image-of-both-algorithms", "index-of-both-algorithms", "artifact-with-subject", "index-nested"])
+def test_docker_registry_goes_on_beside_what_it_does_not_know(server, docker_registry, kind):
+    """SHA-512, subjects, notes of referrers: in the repositories that it writes to."""
+    plain, later = MADE["plain/oci"], MADE["plain/docker"]
+    server.api.push(plain, "both", "plain")
+    made = [spec.KINDS[kind](algorithm, f"beside/{kind}") for algorithm in spec.ALGORITHMS]
+    for content in made:
+        spec.push(server.api, content, "both").expect(201)
+        spec.tag(server.api, content, "both", content.algorithm, "newest").expect(201)
+        server.api.get(f"/v2/both/referrers/{(content.subject or content).digest}").expect(200)
+    assert docker_registry.api.catalog() == server.api.catalog() == ["both"]
+    assert sorted(docker_registry.api.tags("both")) == server.api.tags("both") == ["newest", "plain", "sha256", "sha512"]
+    assert docker_registry.api.verify("both", "plain") == plain.digest
+    assert docker_registry.api.manifest("both", "sha256").expect(200).body == made[0].manifest
+    docker_registry.api.push(later, "both", "newest")
+    assert server.api.verify("both", "newest") == later.digest
+    for content in made:
+        assert server.api.manifest("both", content.algorithm).expect(200).body == content.manifest
+        for digest, data in content.blobs.items():
+            assert server.api.blob("both", digest).expect(200).body == data
