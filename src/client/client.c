@@ -164,6 +164,7 @@ static void set_limits(struct call *call)
     const struct rs_client_request *r = call->request;
 
     curl_easy_setopt(call->easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(call->easy, CURLOPT_QUICK_EXIT, 1L); /* does not wait for a name server beyond these limits */
     curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
     curl_easy_setopt(call->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(r->connect_ms > 0 ? r->connect_ms : r->timeout_ms));
     if (r->cancel == NULL)

@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include <dlfcn.h>
+#include <netdb.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -276,6 +278,38 @@ static void any_thread_may_call(void **state)
     }
 }
 
+/* libcurl finds this one: a name server that keeps whoever asks for "slow.test" waiting. */
+static atomic_int lookups;
+
+__attribute__((visibility("default"))) int getaddrinfo(const char *node, const char *service,
+                                                       const struct addrinfo *hints, struct addrinfo **out)
+{
+    int (*next)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+
+    if (node != NULL && strcmp(node, "slow.test") == 0) {
+        atomic_fetch_add(&lookups, 1);
+        sleep(3);
+        atomic_fetch_sub(&lookups, 1);
+        return EAI_AGAIN;
+    }
+    *(void **)&next = dlsym(RTLD_NEXT, "getaddrinfo");
+    return next(node, service, hints, out);
+}
+
+static void a_name_server_that_hangs_is_given_up(void **state)
+{
+    (void)state;
+    struct rs_client_request request = {.url = "http://slow.test/", .timeout_ms = 300};
+    struct rs_err err;
+    int64_t began_ms = rs_mono_ms();
+
+    assert_int_equal(status_of(&request, &err), -(int)RS_E_REMOTE_TIMEOUT);
+    assert_in_range(rs_mono_ms() - began_ms, 200, 2000);
+    assert_int_equal(atomic_load(&lookups), 1);
+    for (int i = 0; i < 100 && atomic_load(&lookups) > 0; i++)
+        usleep(100 * 1000); /* its thread ends before the test */
+}
+
 static int start(void **state)
 {
     (void)state;
@@ -301,6 +335,7 @@ int main(void)
         cmocka_unit_test(a_body_beyond_the_ceiling_is_an_error),
         cmocka_unit_test(redirects_are_answers_unless_wanted),
         cmocka_unit_test(a_server_that_hangs_is_given_up),
+        cmocka_unit_test(a_name_server_that_hangs_is_given_up),
         cmocka_unit_test(a_call_can_be_cancelled),
         cmocka_unit_test(an_answer_cut_off_is_an_error),
         cmocka_unit_test(errors_say_where_and_why_and_no_secret),
