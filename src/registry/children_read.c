@@ -8,7 +8,9 @@
  *
  * NOTES. In a file, notes are read through the mapping and written with pwrite: a write through the mapping would end
  * the process by a signal if a file system that never overwrites in place had no block left. A reader may meet a write
- * that is halfway through, so each note has a check beside it; one that does not fit reads as 0.
+ * that is halfway through, so each note has a check beside it; one that does not fit reads as 0. Notes that nobody has
+ * written yet are a hole in the file, which has its blocks all the same: in a tmpfs a mere look at a hole takes one,
+ * and ends the process by that signal if there is none.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -465,6 +467,8 @@ static struct rs_children *finish_in_file(struct reading *r, const struct rs_chi
     off_t names_at = c->notes_at + (off_t)(r->count * pair);
     size_t size = (size_t)names_at + r->name_bytes;
     if (c->fd < 0 || ftruncate(c->fd, (off_t)size) != 0)
+        return NULL;
+    if (fallocate(c->fd, 0, c->notes_at, names_at - c->notes_at) != 0 && errno != EOPNOTSUPP)
         return NULL;
     o.places = column_new(c->fd, 0);
     o.notes = column_new(c->fd, c->notes_at);

@@ -2,6 +2,7 @@
 #include "fixture.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -350,6 +351,30 @@ static void with_a_full_state_directory_it_is_read_all_the_same(void **state)
     }
 }
 
+/* A tmpfs gives its last block away after the reading: looking at notes then must not need one. */
+static void in_a_directory_that_fills_up_later_notes_can_be_read(void **state)
+{
+    struct fixture *f = *state;
+    char path[512], block[4096] = {0};
+    make_many(f, MANY);
+    assert_int_equal(mount("none", f->state, "tmpfs", 0, "size=16m"), 0);
+    struct rs_children *c = open_d(f);
+    snprintf(path, sizeof path, "%s/full", f->state);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    while (write(fd, block, sizeof block) > 0)
+        continue;
+    assert_int_equal(errno, ENOSPC);
+    for (size_t i = 0; i < rs_children_count(c); i++)
+        assert_true(rs_children_note(c, i) == 0);
+    close(fd);
+    rs_children_unref(&c);
+    struct fixture *second = fixture_second(f);
+    swap(f, second);
+    rs_registry_free(&second->registry); /* lets go of the files */
+    assert_int_equal(umount2(second->state, 0), 0);
+    fixture_second_free(&second);
+}
+
 static void nothing_is_left_in_the_state_directory(void **state)
 {
     struct fixture *f = *state;
@@ -490,6 +515,7 @@ int main(void)
         TEST(a_broken_reading_is_an_error_and_not_kept),
         TEST(without_a_state_directory_it_is_read_all_the_same),
         TEST(with_a_full_state_directory_it_is_read_all_the_same),
+        TEST(in_a_directory_that_fills_up_later_notes_can_be_read),
         TEST(nothing_is_left_in_the_state_directory),
         TEST(open_files_are_bounded),
         TEST(several_threads_see_each_change),
