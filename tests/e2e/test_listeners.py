@@ -110,4 +110,7 @@ def test_readiness_is_told_when_it_serves(make_server, work):
         assert "READY=1" in notify.recv(4096).decode().splitlines()
         assert server.answers()
         server.stop()
-        assert "STOPPING=1" in notify.recv(4096).decode().splitlines()
+        told = []
+        while "STOPPING=1" not in told:  # its state is told in between
+            told += notify.recv(4096).decode().splitlines()
+        assert told == ["STATUS=Serving", "STOPPING=1"]
