@@ -67,6 +67,10 @@ static rs_rc rc_of_errno(int errnum)
         return RS_E_NOT_FOUND;
     case EEXIST:
         return RS_E_EXISTS;
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+        return RS_E_EXHAUSTED;
     default:
         return RS_E_IO;
     }

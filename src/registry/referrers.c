@@ -13,7 +13,7 @@
 #include "registry/registry_priv.h"
 
 #define JSON_MAX RS_MANIFEST_MAX                /* bytes of a page, unless its first descriptor alone has more */
-#define READ_MAX (64 * 1024 * 1024)             /* bytes of manifests read for one */
+#define READ_MAX (16 * 1024 * 1024)             /* bytes of manifests read for one */
 #define DESCRIPTOR_MAX (RS_MANIFEST_MAX + 1024) /* what it holds beyond its manifest's own text */
 
 struct listing {

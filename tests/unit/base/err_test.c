@@ -36,9 +36,17 @@ static void errno_values_become_codes(void **state)
     static const struct {
         int errnum;
         rs_rc rc;
-    } cases[] = {
-        {ENOSPC, RS_E_STORAGE_FULL}, {EDQUOT, RS_E_STORAGE_FULL}, {ENOENT, RS_E_NOT_FOUND}, {ENOTDIR, RS_E_NOT_FOUND},
-        {EEXIST, RS_E_EXISTS},       {EACCES, RS_E_IO},           {EIO, RS_E_IO},           {EPIPE, RS_E_IO}};
+    } cases[] = {{ENOSPC, RS_E_STORAGE_FULL},
+                 {EDQUOT, RS_E_STORAGE_FULL},
+                 {EMFILE, RS_E_EXHAUSTED},
+                 {ENFILE, RS_E_EXHAUSTED},
+                 {ENOMEM, RS_E_EXHAUSTED},
+                 {ENOENT, RS_E_NOT_FOUND},
+                 {ENOTDIR, RS_E_NOT_FOUND},
+                 {EEXIST, RS_E_EXISTS},
+                 {EACCES, RS_E_IO},
+                 {EIO, RS_E_IO},
+                 {EPIPE, RS_E_IO}};
     for (size_t i = 0; i < RS_COUNT(cases); i++) {
         struct rs_err err;
         assert_int_equal(rs_err_sys(&err, cases[i].errnum, "open %s", "/a"), cases[i].rc);
