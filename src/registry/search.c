@@ -25,17 +25,9 @@ struct run {
     bool over;
 };
 
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
-
 static bool begins(rs_str s, rs_str part)
 {
-    for (size_t i = 0; i < part.len; i++)
-        if (lower(s.ptr[i]) != lower(part.ptr[i]))
-            return false;
-    return true;
+    return rs_str_eq_nocase(rs_str_sub(s, 0, part.len), part);
 }
 
 static bool holds(rs_str s, rs_str part)
@@ -53,12 +45,12 @@ static bool repository_fits(const struct run *r, rs_str name)
     if (!r->with_colon)
         return holds(name, r->repository_part);
     return name.len >= r->repository_part.len &&
-           begins(rs_str_from(name, name.len - r->repository_part.len), r->repository_part);
+           rs_str_eq_nocase(rs_str_from(name, name.len - r->repository_part.len), r->repository_part);
 }
 
 static bool tag_fits(const struct run *r, rs_str tag)
 {
-    return r->with_colon ? tag.len >= r->tag_part.len && begins(tag, r->tag_part) : holds(tag, r->tag_part);
+    return r->with_colon ? begins(tag, r->tag_part) : holds(tag, r->tag_part);
 }
 
 /* Where a later call goes on. */
@@ -102,11 +94,9 @@ static void search_children(struct run *r, rs_str repository, const struct rs_ch
             if (rs_storage_stat(r->registry->storage, path.z, &st, NULL) == RS_OK)
                 tell(r, repository, tag);
         }
-        if (i % CLOCK_EVERY == 0 && !r->over && is_late(r)) {
-            if (rs_tag_check(tag, NULL) == RS_OK) {
-                note_place(r, repository, tag);
-                stop(r);
-            }
+        if (i % CLOCK_EVERY == 0 && !r->over && is_late(r) && rs_tag_check(tag, NULL) == RS_OK) {
+            note_place(r, repository, tag);
+            stop(r);
         }
     }
 }
@@ -134,7 +124,7 @@ static bool visit_name(void *ctx, rs_str repository)
     struct run *r = ctx;
     if (repository_fits(r, repository))
         tell(r, repository, (rs_str){NULL, 0});
-    if (!r->over)
+    else
         note_place(r, repository, (rs_str){NULL, 0});
     return go_further(r);
 }
