@@ -20,6 +20,13 @@ int rs_fd_take(int *fd)
     return taken;
 }
 
+void rs_dir_close(DIR **dir)
+{
+    if (*dir != NULL)
+        closedir(*dir);
+    *dir = NULL;
+}
+
 rs_rc rs_write_all(int fd, const void *data, size_t len, struct rs_err *err)
 {
     const char *at = data;

@@ -2,14 +2,16 @@
 /* Files and descriptors. All calls go on after EINTR. Any thread. */
 #pragma once
 
+#include <dirent.h>
 #include <sys/types.h>
 
 #include "base/cc.h"
 #include "base/err.h"
 #include "base/str.h"
 
-void rs_fd_close(int *fd); /* for RS_AUTO: closes what is not negative, and sets -1 */
-int rs_fd_take(int *fd);   /* hands it over: returns it and sets -1 */
+void rs_fd_close(int *fd);    /* for RS_AUTO: closes what is not negative, and sets -1 */
+int rs_fd_take(int *fd);      /* hands it over: returns it and sets -1 */
+void rs_dir_close(DIR **dir); /* for RS_AUTO: closes what is open, and nulls it */
 
 /* Writes all bytes; the error is errno's. */
 rs_rc rs_write_all(int fd, const void *data, size_t len, struct rs_err *err);

@@ -89,16 +89,10 @@ static bool parse_name(const char *name, uint64_t *out)
     return *out > 0 && *out < UINT64_MAX;
 }
 
-static void close_directory(DIR **dir)
-{
-    if (*dir != NULL)
-        closedir(*dir);
-}
-
 /* The numbers of the segments that are there, in order. */
 static rs_rc list_numbers(const struct spool *s, uint64_t **out, size_t *out_count, struct rs_err *err)
 {
-    RS_AUTO(close_directory) DIR *dir = opendir(s->directory);
+    RS_AUTO(rs_dir_close) DIR *dir = opendir(s->directory);
     size_t cap = 0;
     uint64_t number;
 

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/mem.h"
 #include "storage/fs_priv.h"
 
@@ -13,12 +14,6 @@
 #define REMOVE_DEPTH 64
 /* A directory that others keep filling is not removed at any price. */
 #define REMOVE_ATTEMPTS 64
-
-static void close_directory(DIR **dir)
-{
-    if (*dir != NULL)
-        closedir(*dir);
-}
 
 /* NULL with errno. */
 static DIR *open_directory(int dir_fd, const char *name, int flags)
@@ -88,7 +83,7 @@ rs_rc fs_scan(struct rs_storage *storage, const char *path, rs_storage_visit *vi
 {
     struct fs *fs = (struct fs *)storage;
     int errnum;
-    RS_AUTO(close_directory) DIR *dir = open_directory(fs->root, fs_relative(path), 0);
+    RS_AUTO(rs_dir_close) DIR *dir = open_directory(fs->root, fs_relative(path), 0);
     if (dir == NULL)
         return fs_err_use(fs, err, errno, "list", path);
     for (struct dirent *entry; (entry = next_entry(dir, &errnum)) != NULL;) {
@@ -106,7 +101,7 @@ static int remove_entry(struct fs *fs, int dir_fd, const char *name, unsigned de
 /* An errno value, or 0. */
 static int empty_directory(struct fs *fs, int dir_fd, const char *name, unsigned depth)
 {
-    RS_AUTO(close_directory) DIR *dir = open_directory(dir_fd, name, O_NOFOLLOW);
+    RS_AUTO(rs_dir_close) DIR *dir = open_directory(dir_fd, name, O_NOFOLLOW);
     if (dir == NULL)
         return errno;
     int errnum;
