@@ -20,7 +20,7 @@ import csource
 ROOT = pathlib.Path.cwd()
 LIB = ROOT / "script" / "lib"
 CACHE = ROOT / "build" / "lint"
-MAX_FUNCTION, MAX_FILE, MAX_COMPLEXITY, MAX_PUBLIC = 80, 1000, 15, 4
+MAX_FUNCTION, MAX_FILE, MAX_COMPLEXITY, MAX_PUBLIC = 80, 1000, 15, 5
 FLAGS = ["-std=gnu17", "-D_GNU_SOURCE", '-DRS_VERSION="0"', "-Isrc", "-include", "src/base/banned.h"]
 # One function at a time: across functions the analyser takes our error helpers for ones that may return RS_OK.
 ANALYSER = ["-Xclang", "-analyzer-config", "-Xclang", "ipa=none"]

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "registry/blob.h"
 
-#include "registry/link.h"
-#include "registry/paths.h"
+#include "layout/link.h"
+#include "layout/paths.h"
 #include "registry/registry_priv.h"
 
 static rs_rc unknown(rs_rc rc, rs_str repository, const struct rs_digest *digest, struct rs_err *err)

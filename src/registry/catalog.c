@@ -10,7 +10,7 @@
  * note holds that directory's stamp and is believed as long as it stays the same. A walk thus costs one look at each
  * directory that it passes, however many there are beside.
  */
-#include "registry/paths.h"
+#include "layout/paths.h"
 #include "registry/registry_priv.h"
 
 /* What is known of a directory; the lowest bits of a note. */

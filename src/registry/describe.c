@@ -2,7 +2,7 @@
 /* What people want to know of an image: from its manifest, its config, and the manifests that an index names. */
 #include "oci/image_config.h"
 #include "registry/manifest.h"
-#include "registry/paths.h"
+#include "layout/paths.h"
 #include "registry/registry_priv.h"
 
 #define CONFIG_MAX (1024 * 1024) /* a larger one is not looked at */

@@ -2,8 +2,8 @@
 /* Serving manifests. rs_manifest_put is in manifest_put.c. */
 #include "registry/manifest.h"
 
-#include "registry/link.h"
-#include "registry/paths.h"
+#include "layout/link.h"
+#include "layout/paths.h"
 #include "registry/registry_priv.h"
 
 static rs_rc unknown(rs_rc rc, rs_str repository, const struct rs_digest *digest, struct rs_err *err)

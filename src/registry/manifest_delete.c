@@ -17,9 +17,9 @@
  * nobody needs one.
  */
 #include "base/clock.h"
-#include "registry/link.h"
+#include "layout/link.h"
 #include "registry/manifest.h"
-#include "registry/paths.h"
+#include "layout/paths.h"
 #include "registry/registry_priv.h"
 
 /* The second look skips tags that were set so long before the delete began. */

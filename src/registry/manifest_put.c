@@ -5,9 +5,9 @@
  * one already, and the check finds it missing. Two syncs: a crash may never leave a tag whose manifest is not there.
  */
 #include "base/clock.h"
-#include "registry/link.h"
+#include "layout/link.h"
 #include "registry/manifest.h"
-#include "registry/paths.h"
+#include "layout/paths.h"
 #include "registry/registry_priv.h"
 
 #define TAG_ATTEMPTS 8

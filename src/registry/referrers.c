@@ -6,9 +6,9 @@
  */
 #include "base/log.h"
 #include "base/mem.h"
-#include "registry/link.h"
+#include "layout/link.h"
 #include "registry/manifest.h"
-#include "registry/paths.h"
+#include "layout/paths.h"
 #include "registry/referrers_index.h"
 #include "registry/registry_priv.h"
 

@@ -27,7 +27,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "registry/children.h"
-#include "registry/paths.h"
+#include "layout/paths.h"
 #include "registry/registry_priv.h"
 
 #define SLOTS 128

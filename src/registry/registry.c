@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
 #include "metrics/metrics.h"
-#include "registry/paths.h"
+#include "layout/paths.h"
 #include "registry/registry_priv.h"
 
 /* A collector of metrics. */

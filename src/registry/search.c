@@ -6,7 +6,7 @@
  */
 #include "base/clock.h"
 #include "registry/children.h"
-#include "registry/paths.h"
+#include "layout/paths.h"
 #include "registry/registry_priv.h"
 
 #define CLOCK_EVERY 1024 /* tags between two looks at the clock */

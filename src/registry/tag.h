@@ -2,7 +2,7 @@
 /* Tags: what one points to, and moving it. Private to the registry; any thread. */
 #pragma once
 
-#include "registry/link.h"
+#include "layout/link.h"
 #include "registry/registry.h"
 
 /*

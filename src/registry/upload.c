@@ -16,8 +16,8 @@
 #include "metrics/metrics.h"
 #include "oci/reference.h"
 #include "registry/hash_thread.h"
-#include "registry/link.h"
-#include "registry/paths.h"
+#include "layout/link.h"
+#include "layout/paths.h"
 #include "registry/registry_priv.h"
 #include "registry/upload_hash.h"
 

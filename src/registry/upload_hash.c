@@ -11,7 +11,7 @@
 #include "registry/upload_hash.h"
 
 #include "base/mem.h"
-#include "registry/paths.h"
+#include "layout/paths.h"
 
 #define READ_SIZE (64 * 1024)
 

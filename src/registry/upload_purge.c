@@ -5,12 +5,12 @@
  * It is removed with its lock held, so that no writer is in the middle of it; one that comes after finds nothing (see
  * ENDS ONCE in upload.c). Times in the future, of a clock that was wrong, are young.
  *
- * The walk is over directories, not over the catalog: a repository may have uploads and nothing else. It holds one
- * open directory for each part of a name.
+ * The walk is over directories, not over the catalog: a repository may have uploads and nothing else.
  */
 #include "base/clock.h"
+#include "layout/paths.h"
+#include "layout/walk.h"
 #include "oci/reference.h"
-#include "registry/paths.h"
 #include "registry/registry_priv.h"
 #include "registry/upload.h"
 
@@ -20,15 +20,9 @@ struct walk {
     struct rs_upload_purged *found;
     struct rs_err *err;
     rs_rc rc;
-    int64_t before_s; /* what is older is abandoned */
-    size_t len;
-    char name[RS_NAME_MAX + 1]; /* of the directory where we are */
+    int64_t before_s;  /* what is older is abandoned */
+    rs_str repository; /* where we are */
 };
-
-static rs_str here(const struct walk *w)
-{
-    return (rs_str){w->name, w->len};
-}
 
 static bool goes_on(const struct walk *w)
 {
@@ -42,11 +36,11 @@ static bool begin_of(const struct walk *w, rs_str uuid, int64_t *out_s)
     struct rs_storage_stat st;
     RS_AUTO(rs_buf_release) struct rs_buf text;
     rs_buf_init(&text, 64);
-    rs_path_upload_startedat(&path, here(w), uuid);
+    rs_path_upload_startedat(&path, w->repository, uuid);
     if (rs_storage_read(w->registry->storage, path.z, &text, NULL) == RS_OK &&
         rs_rfc3339_parse(rs_str_trim(rs_buf_str(&text)), out_s))
         return true;
-    if (rs_storage_stat(w->registry->storage, rs_path_upload(&path, here(w), uuid), &st, NULL) != RS_OK)
+    if (rs_storage_stat(w->registry->storage, rs_path_upload(&path, w->repository, uuid), &st, NULL) != RS_OK)
         return false;
     *out_s = st.mtime_s;
     return true;
@@ -58,7 +52,7 @@ static bool was_written_since(const struct walk *w, rs_str uuid)
     struct rs_path path;
     struct rs_storage_stat st;
     struct rs_storage *storage = w->registry->storage;
-    rs_path_upload_data(&path, here(w), uuid);
+    rs_path_upload_data(&path, w->repository, uuid);
     return rs_storage_stat(storage, path.z, &st, NULL) == RS_OK && st.mtime_s >= w->before_s;
 }
 
@@ -73,12 +67,12 @@ static rs_rc remove_upload(struct walk *w, rs_str uuid, struct rs_err *err)
     struct rs_path path;
     struct rs_storage_file *data = NULL;
     uint64_t size;
-    rs_path_upload_data(&path, here(w), uuid);
+    rs_path_upload_data(&path, w->repository, uuid);
     rs_rc rc = rs_storage_append_open(w->registry->storage, path.z, &data, &size, err);
     if (rc == RS_OK && was_written_since(w, uuid))
         rc = RS_E_BUSY;
     if (rc == RS_OK || rc == RS_E_NOT_FOUND)
-        rc = rs_storage_remove(w->registry->storage, rs_path_upload(&path, here(w), uuid), NULL, err);
+        rc = rs_storage_remove(w->registry->storage, rs_path_upload(&path, w->repository, uuid), NULL, err);
     rs_storage_append_close(&data);
     return rc;
 }
@@ -99,7 +93,7 @@ static void look_at(struct walk *w, rs_str uuid)
     else if (w->found->failed++ == 0 && w->err != NULL)
         *w->err = err;
     if (rc == RS_OK && w->purge->tell != NULL)
-        w->purge->tell(w->purge->ctx, here(w), uuid, began_s);
+        w->purge->tell(w->purge->ctx, w->repository, uuid, began_s);
 }
 
 static bool visit_upload(void *ctx, rs_str uuid, bool is_directory)
@@ -110,24 +104,15 @@ static bool visit_upload(void *ctx, rs_str uuid, bool is_directory)
     return goes_on(w);
 }
 
-static void scan(struct walk *w, const char *path, rs_storage_visit *visit)
-{
-    rs_rc rc = rs_storage_scan(w->registry->storage, path, visit, w, w->err);
-    if (rc != RS_OK && rc != RS_E_NOT_FOUND && w->rc == RS_OK)
-        w->rc = rc;
-}
-
-static bool visit_child(void *ctx, rs_str child, bool is_directory)
+static bool visit_repository(void *ctx, rs_str name, unsigned parts)
 {
     struct walk *w = ctx;
     struct rs_path path;
-    size_t len = w->len;
-    if (is_directory && len > 0 && rs_str_eq_c(child, "_uploads")) {
+    if ((parts & RS_PART_UPLOADS) != 0) {
         w->found->repositories++;
-        scan(w, rs_path_uploads(&path, here(w)), visit_upload);
-    } else if (is_directory && rs_name_enter(w->name, &w->len, child)) {
-        scan(w, rs_path_repository(&path, here(w)), visit_child);
-        w->len = len;
+        w->repository = name;
+        rs_rc rc = rs_storage_scan(w->registry->storage, rs_path_uploads(&path, name), visit_upload, w, w->err);
+        w->rc = rc == RS_E_NOT_FOUND ? RS_OK : rc;
     }
     return goes_on(w);
 }
@@ -135,10 +120,9 @@ static bool visit_child(void *ctx, rs_str child, bool is_directory)
 rs_rc rs_upload_purge(struct rs_registry *registry, const struct rs_upload_purge *purge, struct rs_upload_purged *out,
                       struct rs_err *err)
 {
-    struct rs_path path;
     struct walk w = {.registry = registry, .purge = purge, .found = out, .err = err};
     *out = (struct rs_upload_purged){0};
     w.before_s = rs_wall_s() - purge->age_s;
-    scan(&w, rs_path_repository(&path, here(&w)), visit_child);
-    return w.rc;
+    rs_rc rc = rs_repositories_walk(registry->storage, visit_repository, &w, err);
+    return w.rc != RS_OK ? w.rc : rc;
 }

@@ -170,6 +170,13 @@ static rs_rc faulty_keep(struct rs_storage *storage, const char *path, struct rs
     return rs_storage_keep(inner_of(storage), path, batch, err);
 }
 
+/* It writes, so plans count it among the puts. */
+static rs_rc faulty_touch(struct rs_storage *storage, const char *path, struct rs_err *err)
+{
+    RS_TRY(gate(storage, RS_FAULTY_PUT, path, err));
+    return rs_storage_touch(inner_of(storage), path, err);
+}
+
 static void faulty_near(struct rs_storage *storage, const char *path)
 {
     rs_storage_near(inner_of(storage), path);
@@ -370,6 +377,7 @@ static const struct rs_storage_ops faulty_ops = {
     .put = faulty_put,
     .replace = faulty_replace,
     .keep = faulty_keep,
+    .touch = faulty_touch,
     .near = faulty_near,
     .mkdir = faulty_mkdir,
     .remove = faulty_remove,

@@ -245,6 +245,12 @@ static rs_rc fs_put(struct rs_storage *storage, const char *path, rs_str bytes, 
     return RS_OK;
 }
 
+static rs_rc fs_touch(struct rs_storage *storage, const char *path, struct rs_err *err)
+{
+    struct fs *fs = (struct fs *)storage;
+    return utimensat(fs->root, fs_relative(path), NULL, 0) == 0 ? RS_OK : fs_err_use(fs, err, errno, "touch", path);
+}
+
 /* --- the driver --- */
 
 static void fs_free(struct rs_storage *storage)
@@ -272,6 +278,7 @@ static const struct rs_storage_ops fs_ops = {
     .put = fs_put,
     .replace = fs_replace,
     .keep = fs_keep,
+    .touch = fs_touch,
     .mkdir = fs_mkdir,
     .remove = fs_remove,
     .remove_if = fs_remove_if,

@@ -178,6 +178,20 @@ static rs_rc memory_keep(struct rs_storage *storage, const char *path, struct rs
     return is_file ? RS_OK : rs_err_set(err, RS_E_NOT_FOUND, "%s is no object", path);
 }
 
+static rs_rc memory_touch(struct rs_storage *storage, const char *path, struct rs_err *err)
+{
+    struct memory *memory = (struct memory *)storage;
+    rs_mutex_lock(&memory->mutex);
+    const struct memory_node *node = memory_find_locked(memory, path);
+    bool is_file = node != NULL && !memory_is_directory(node);
+    if (is_file) {
+        node->object->mtime_s = rs_wall_s();
+        node->object->stamp = memory_next_stamp_locked(memory);
+    }
+    rs_mutex_unlock(&memory->mutex);
+    return is_file ? RS_OK : rs_err_set(err, RS_E_NOT_FOUND, "%s is no object", path);
+}
+
 static rs_rc memory_mkdir(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch,
                           struct rs_err *err)
 {
@@ -339,6 +353,7 @@ static const struct rs_storage_ops memory_ops = {
     .put = memory_put,
     .replace = memory_replace,
     .keep = memory_keep,
+    .touch = memory_touch,
     .mkdir = memory_mkdir,
     .remove = memory_remove,
     .remove_if = memory_remove_if,

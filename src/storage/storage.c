@@ -157,6 +157,13 @@ rs_rc rs_storage_keep(struct rs_storage *storage, const char *path, struct rs_st
     return storage_count_end(&count, storage->ops->keep(storage, path, batch, err));
 }
 
+rs_rc rs_storage_touch(struct rs_storage *storage, const char *path, struct rs_err *err)
+{
+    RS_TRY(check_object(path, err));
+    struct storage_count count = storage_count_begin(storage, RS_VALUE_OPERATION_TOUCH);
+    return storage_count_end(&count, storage->ops->touch(storage, path, err));
+}
+
 void rs_storage_near(struct rs_storage *storage, const char *path)
 {
     if (storage->ops->near != NULL)

@@ -64,6 +64,8 @@ typedef bool rs_storage_accept(void *ctx, const rs_str *held);
 #define RS_REPLACE_MAX 4096
 rs_rc rs_storage_replace(struct rs_storage *storage, const char *path, rs_str bytes, rs_storage_accept *accept,
                          void *ctx, struct rs_storage_batch *batch, struct rs_err *err);
+/* Sets the time of an object's last change to now, and nothing else. RS_E_NOT_FOUND. */
+rs_rc rs_storage_touch(struct rs_storage *storage, const char *path, struct rs_err *err);
 /* Makes a directory and those above it where they are missing; a driver without directories does nothing. */
 rs_rc rs_storage_mkdir(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch,
                        struct rs_err *err);

@@ -26,6 +26,7 @@ struct rs_storage_ops {
     rs_rc (*replace)(struct rs_storage *storage, const char *path, rs_str bytes, rs_storage_accept *accept, void *ctx,
                      struct rs_storage_batch *batch, struct rs_err *err);
     rs_rc (*keep)(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err);
+    rs_rc (*touch)(struct rs_storage *storage, const char *path, struct rs_err *err);
     void (*near)(struct rs_storage *storage, const char *path); /* may be NULL */
     rs_rc (*mkdir)(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err);
     rs_rc (*remove)(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err);

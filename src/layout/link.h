@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Link files: a digest's text in a file ("sha256:…", no newline). Private to the registry; any thread. */
+/* Link files: a digest's text in a file ("sha256:…", no newline). Any thread. */
 #pragma once
 
 #include "oci/digest.h"

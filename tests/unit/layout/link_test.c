@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fixture.h"
+#include "../registry/fixture.h"
 
 #include <pthread.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "registry/link.h"
+#include "layout/link.h"
 
 #define LINK "/docker/registry/v2/x/link"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fixture.h"
+#include "../registry/fixture.h"
 
-#include "registry/paths.h"
+#include "layout/paths.h"
 
 #define HEX "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
 #define REPO "/docker/registry/v2/repositories/lib/app"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "registry/link.h"
+#include "layout/link.h"
 
 #include "base/clock.h"
 

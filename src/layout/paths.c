@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "registry/paths.h"
+#include "layout/paths.h"
 
 #define ROOT "/docker/registry/v2"
+#define OWN "/roadstead/v1"
 
 static void add(struct rs_path *p, rs_str s)
 {
@@ -37,6 +38,15 @@ static const char *finish(struct rs_path *p, rs_str rest)
     return p->z;
 }
 
+const char *rs_path_blobs(struct rs_path *p, enum rs_hash_alg alg, rs_str prefix)
+{
+    p->len = 0;
+    add(p, RS_STR(ROOT "/blobs/"));
+    add(p, rs_str_c(rs_hash_name(alg)));
+    add(p, prefix.len > 0 ? RS_STR("/") : prefix);
+    return finish(p, prefix);
+}
+
 const char *rs_path_blob(struct rs_path *p, const struct rs_digest *digest)
 {
     rs_str hex = rs_str_c(rs_digest_hex(digest));
@@ -69,6 +79,12 @@ const char *rs_path_layers(struct rs_path *p, rs_str name)
 {
     start(p, name, RS_STR("/_layers"));
     return p->z;
+}
+
+const char *rs_path_layer_links(struct rs_path *p, rs_str name, enum rs_hash_alg alg)
+{
+    start(p, name, RS_STR("/_layers/"));
+    return finish(p, rs_str_c(rs_hash_name(alg)));
 }
 
 const char *rs_path_layer_link(struct rs_path *p, rs_str name, const struct rs_digest *digest)
@@ -187,4 +203,53 @@ const char *rs_path_hashstate(struct rs_path *p, rs_str name, rs_str uuid, enum 
     snprintf(number, sizeof number, "/%llu", (unsigned long long)offset);
     rs_path_hashstates(p, name, uuid, alg);
     return finish(p, rs_str_c(number));
+}
+
+/* --- ours, for the whole storage --- */
+
+static const char *own(struct rs_path *p, rs_str place, rs_str rest)
+{
+    p->len = 0;
+    add(p, RS_STR(OWN "/"));
+    add(p, place);
+    add(p, rest.len > 0 ? RS_STR("/") : rest);
+    return finish(p, rest);
+}
+
+const char *rs_path_tombstones(struct rs_path *p)
+{
+    return own(p, RS_STR("tombstones"), (rs_str){NULL, 0});
+}
+
+const char *rs_path_collector(struct rs_path *p, rs_str file)
+{
+    return own(p, RS_STR("collector"), file);
+}
+
+const char *rs_path_servers(struct rs_path *p)
+{
+    return own(p, RS_STR("servers"), (rs_str){NULL, 0});
+}
+
+const char *rs_path_server(struct rs_path *p, rs_str uuid)
+{
+    return own(p, RS_STR("servers"), uuid);
+}
+
+const char *rs_path_quarantine(struct rs_path *p, rs_str rest)
+{
+    return own(p, RS_STR("quarantine"), rest);
+}
+
+const char *rs_path_pulled(struct rs_path *p, rs_str name, enum rs_hash_alg alg)
+{
+    start(p, name, RS_STR("/_roadstead/pulled/"));
+    return finish(p, rs_str_c(rs_hash_name(alg)));
+}
+
+const char *rs_path_pulled_at(struct rs_path *p, rs_str name, const struct rs_digest *digest)
+{
+    start(p, name, RS_STR("/_roadstead/pulled"));
+    add_digest(p, digest);
+    return p->z;
 }
