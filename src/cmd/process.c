@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -103,6 +104,18 @@ int rs_process_wait_ms(int64_t ms)
     waited_for(&set);
     int sig = sigtimedwait(&set, NULL, &limit);
     return RS_MAX(sig, 0);
+}
+
+bool rs_process_is_told_to_stop(void)
+{
+    static atomic_bool told;
+
+    for (int sig = 1; !atomic_load(&told) && sig != 0;) {
+        sig = rs_process_wait_ms(0);
+        if (sig == SIGTERM || sig == SIGINT)
+            atomic_store(&told, true);
+    }
+    return atomic_load(&told);
 }
 
 /* --- another user --- */

@@ -18,6 +18,8 @@ void rs_process_signals(void);
 /* The next signal: SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2; or 0 after rs_process_wake. Any may come from anybody. */
 int rs_process_wait(void);
 int rs_process_wait_ms(int64_t ms); /* 0: none came within that time */
+/* For commands that work and do not wait: whether SIGTERM or SIGINT has come since the start. Any thread. */
+bool rs_process_is_told_to_stop(void);
 /* Lets rs_process_wait return. Any thread. */
 void rs_process_wake(void);
 

@@ -11,20 +11,16 @@
 #include "base/sink.h"
 #include "cmd/cmd.h"
 #include "cmd/debug.h"
+#include "cmd/opened.h"
 #include "cmd/process.h"
-#include "cmd/state.h"
 #include "cmd/systemd.h"
-#include "storage/faulty.h"
 #include "upkeep/upkeep.h"
 
 #define WARNINGS_MAX (64 * 1024) /* bytes */
 #define EVENTS_GRACE_MS 3000
 
 struct service {
-    struct rs_config *config;
-    struct rs_state state;
-    struct rs_storage *storage;
-    struct rs_registry *registry;
+    struct rs_opened o;
     struct rs_api *api;
     struct rs_events *events;
     int64_t events_grace_ms; /* at the end, for endpoints that answer */
@@ -41,10 +37,7 @@ static void service_release(struct service *s)
         return; /* a thread still uses the rest; the process ends now */
     rs_events_free(&s->events, s->events_grace_ms);
     rs_api_free(&s->api);
-    rs_registry_free(&s->registry);
-    rs_storage_free(&s->storage);
-    rs_state_close(&s->state);
-    rs_config_free(&s->config);
+    rs_opened_close(&s->o);
 }
 
 /* --- configuration --- */
@@ -87,13 +80,13 @@ static rs_rc load(const char *path, struct service *s, struct rs_err *err)
     RS_AUTO(report_release) struct report told = {0};
 
     rs_buf_init(&told.warnings, WARNINGS_MAX);
-    rs_rc rc = rs_config_load(path, environ, report, &told, &s->config, err);
+    rs_rc rc = rs_config_load(path, environ, report, &told, &s->o.config, err);
     if (rc != RS_OK) {
         if (!told.failed)
             fprintf(stderr, "roadstead: %s\n", err->text);
         return rc;
     }
-    const struct rs_config_log *log = &s->config->log;
+    const struct rs_config_log *log = &s->o.config->log;
     rs_log_configure(log->format, log->level, log->fields, log->field_count);
     log_warnings(rs_buf_str(&told.warnings));
     return RS_OK;
@@ -122,7 +115,7 @@ static void set_limits(const struct rs_config_http *from, struct rs_http_config 
 /* Sockets that systemd gives replace the configured addresses. */
 static rs_rc listen_all(struct service *s, struct rs_err *err)
 {
-    const struct rs_config_http *http = &s->config->http;
+    const struct rs_config_http *http = &s->o.config->http;
     unsigned given = rs_systemd_sockets();
 
     for (unsigned i = 0; i < given; i++)
@@ -137,96 +130,23 @@ static rs_rc make_server(struct service *s, struct rs_err *err)
     struct rs_http_config config;
 
     rs_http_config_defaults(&config);
-    set_limits(&s->config->http, &config);
-    RS_TRY(rs_api_new(s->config, &s->api, err));
+    set_limits(&s->o.config->http, &config);
+    RS_TRY(rs_api_new(s->o.config, &s->api, err));
     rs_api_http(s->api, &config);
     RS_TRY(rs_http_server_new(&config, &s->server, err));
     RS_TRY(listen_all(s, err));
-    return rs_debug_new(s->config, &s->debug, err);
+    return rs_debug_new(s->o.config, &s->debug, err);
 }
 
 /* --- what is served --- */
 
-static rs_rc add_faults(struct service *s, struct rs_err *err)
-{
-    const char *plan = getenv("ROADSTEAD_TEST_FAULTS");
-
-    if (plan == NULL || plan[0] == '\0')
-        return RS_OK;
-    rs_storage_faulty_new(rs_take(&s->storage), &s->storage);
-    RS_TRY(rs_storage_faulty_parse(s->storage, rs_str_c(plan), err));
-    rs_log(RS_LOG_WARN, "ROADSTEAD_TEST_FAULTS is set: the storage fails on purpose (%s)", plan);
-    return RS_OK;
-}
-
-static rs_rc open_storage(struct service *s, struct rs_err *err)
-{
-    const char *user = s->config->user;
-
-    if (s->config->storage.driver == RS_CONFIG_INMEMORY)
-        return rs_storage_memory_new(s->config->storage.inmemory_size, &s->storage, err);
-    if (rs_storage_fs_new(s->config->storage.root, &s->storage, err) == RS_OK)
-        return RS_OK;
-    return user[0] == '\0' ? err->rc : rs_err_wrap(err, "as roadstead.user \"%s\"", user);
-}
-
-static rs_rc open_state(struct service *s, struct rs_err *err)
-{
-    RS_AUTO(rs_buf_release) struct rs_buf fallback;
-
-    bool on_disk = s->config->storage.driver == RS_CONFIG_FILESYSTEM;
-    rs_buf_init(&fallback, 4096);
-    rs_buf_printf(&fallback, "%s/roadstead/state", s->config->storage.root);
-    const char *below = on_disk && !fallback.overflow ? rs_buf_z(&fallback) : NULL;
-    RS_TRY(rs_state_open(s->config->state_dir, below, &s->state, err));
-    if (s->state.is_temporary && on_disk)
-        rs_log(RS_LOG_WARN, "nothing can be kept below the storage's directory: %s is used until the end instead",
-               s->state.path);
-    return RS_OK;
-}
-
-/* validation: switched off, what an index names need not be there either, as with registry:3. */
-static struct rs_manifest_rules manifest_rules(const struct rs_config_validation *v, struct rs_platform *platforms)
-{
-    static const enum rs_index_rule rules[] = {
-        [RS_CONFIG_PLATFORMS_ALL] = RS_INDEX_ALL,
-        [RS_CONFIG_PLATFORMS_NONE] = RS_INDEX_NONE,
-        [RS_CONFIG_PLATFORMS_LIST] = RS_INDEX_LIST,
-    };
-
-    if (!v->active)
-        return (struct rs_manifest_rules){.index = RS_INDEX_NONE};
-    for (size_t i = 0; i < v->list_count; i++)
-        platforms[i] = (struct rs_platform){v->list[i].os, v->list[i].architecture};
-    return (struct rs_manifest_rules){
-        .url_allow = v->allow.items,
-        .url_allow_count = v->allow.count,
-        .url_deny = v->deny.items,
-        .url_deny_count = v->deny.count,
-        .index = rules[v->platforms],
-        .platforms = platforms,
-        .platform_count = v->list_count,
-    };
-}
-
 static rs_rc make_registry(struct service *s, struct rs_err *err)
 {
-    RS_AUTO(rs_free_ptr)
-    struct rs_platform *platforms = rs_calloc(s->config->validation.list_count + 1, sizeof *platforms);
-
-    RS_TRY(open_storage(s, err));
-    RS_TRY(add_faults(s, err));
-    RS_TRY(open_state(s, err));
-    const struct rs_registry_config config = {
-        .manifest_cache_bytes = (size_t)s->config->manifest_cache,
-        .state_dir = s->state.path,
-        .rules = manifest_rules(&s->config->validation, platforms),
-    };
-    RS_TRY(rs_registry_new(&config, s->storage, &s->registry, err));
-    rs_api_attach(s->api, s->registry);
-    RS_TRY(rs_events_new(s->config, s->state.path, &s->events, err));
+    RS_TRY(rs_opened_attach(&s->o, err));
+    rs_api_attach(s->api, s->o.registry);
+    RS_TRY(rs_events_new(s->o.config, s->o.state.path, &s->events, err));
     rs_api_attach_events(s->api, s->events);
-    s->health = rs_health_new(&s->config->health, s->storage);
+    s->health = rs_health_new(&s->o.config->health, s->o.storage);
     rs_api_attach_health(s->api, s->health);
     return RS_OK;
 }
@@ -242,10 +162,10 @@ static void log_start(const struct service *s, uint64_t files)
         RS_LOG_STR("version", RS_STR(RS_VERSION)),
         RS_LOG_STR("addresses", rs_buf_str(&addresses)),
         RS_LOG_STR("debug", rs_str_c(rs_debug_address(s->debug))),
-        RS_LOG_STR("storage", rs_str_c(rs_storage_name(s->storage))),
+        RS_LOG_STR("storage", rs_str_c(rs_storage_name(s->o.storage))),
         RS_LOG_STR("root",
-                   rs_str_c(s->config->storage.driver == RS_CONFIG_FILESYSTEM ? s->config->storage.root : NULL)),
-        RS_LOG_STR("readonly", s->config->storage.read_only ? RS_STR("true") : RS_STR("false")),
+                   rs_str_c(s->o.config->storage.driver == RS_CONFIG_FILESYSTEM ? s->o.config->storage.root : NULL)),
+        RS_LOG_STR("readonly", s->o.config->storage.read_only ? RS_STR("true") : RS_STR("false")),
         RS_LOG_NUM("files", files),
     };
     rs_log_event(RS_LOG_INFO, "roadstead is listening", fields, RS_COUNT(fields));
@@ -263,9 +183,16 @@ static bool may_write(void *ctx)
 
 static rs_rc start_upkeep(struct service *s, struct rs_err *err)
 {
-    const struct rs_upkeep_config config = {&s->config->storage.purge, may_write, s->api};
+    const struct rs_upkeep_config config = {
+        .config = s->o.config,
+        .storage = s->o.storage,
+        .registry = s->o.registry,
+        .state_dir = s->o.state.path,
+        .may_write = may_write,
+        .ctx = s->api,
+    };
 
-    return rs_upkeep_start(&config, s->registry, &s->upkeep, err);
+    return rs_upkeep_start(&config, &s->upkeep, err);
 }
 
 /* The sockets are bound before the privileges go, what is on disk is made after. */
@@ -276,7 +203,7 @@ static rs_rc start(const char *path, struct service *s, struct rs_err *err)
     RS_TRY(load(path, s, err));
     RS_TRY(rs_process_raise_files(&files, err));
     RS_TRY(make_server(s, err));
-    RS_TRY(rs_process_become(s->config->user, err));
+    RS_TRY(rs_process_become(s->o.config->user, err));
     RS_TRY(make_registry(s, err));
     RS_TRY(rs_health_start(s->health, err));
     RS_TRY(rs_http_start(s->server, err));
@@ -301,7 +228,7 @@ static void switch_read_only(const struct service *s, bool read_only)
         rs_log(RS_LOG_WARN, "SIGUSR1: the registry is read-only now; SIGUSR2 ends this");
     else
         rs_log(RS_LOG_WARN, "SIGUSR2: the registry takes writes again%s",
-               s->config->storage.read_only ? ", though storage.maintenance.readonly is configured" : "");
+               s->o.config->storage.read_only ? ", though storage.maintenance.readonly is configured" : "");
 }
 
 static int wait_for_stop(const struct service *s)
@@ -342,7 +269,7 @@ static int64_t events_grace(const struct rs_config *config)
  * signal came. */
 static bool announce_end(struct service *s)
 {
-    int64_t end = rs_mono_ms() + s->config->http.stop_delay_ms;
+    int64_t end = rs_mono_ms() + s->o.config->http.stop_delay_ms;
 
     rs_api_stopping(s->api);
     for (int64_t left = end - rs_mono_ms(); left > 0; left = end - rs_mono_ms()) {
@@ -381,7 +308,7 @@ static int stop(struct service *s, int sig)
     if (apart)
         pthread_join(thread, NULL);
     if (status == RS_EXIT_OK)
-        s->events_grace_ms = events_grace(s->config);
+        s->events_grace_ms = events_grace(s->o.config);
     rs_log(RS_LOG_INFO, "roadstead has stopped");
     return status;
 }
@@ -401,7 +328,7 @@ static int serve(const char *path)
     rs_sink_open();
     if (start(path, &service, &err) == RS_OK)
         return stop(&service, wait_for_stop(&service));
-    if (service.config != NULL)
+    if (service.o.config != NULL)
         rs_log(RS_LOG_ERROR, "cannot start: %s", err.text);
     return err.rc == RS_E_CONFIG ? RS_EXIT_USAGE : RS_EXIT_FAILED;
 }

@@ -162,6 +162,15 @@ struct rs_config_health {
     uint64_t storage_threshold;
 };
 
+/* roadstead.collection: what nothing needs goes. The grace counts for every server, also one without a schedule. */
+struct rs_config_collection {
+    bool enabled; /* the server collects from time to time */
+    int64_t interval_ms;
+    int64_t grace_ms; /* what was used so short a time ago stays */
+    bool delete_untagged;
+    bool dry_run;
+};
+
 struct rs_config {
     struct rs_config_log log;
     struct rs_config_storage storage;
@@ -169,6 +178,7 @@ struct rs_config {
     struct rs_config_notifications notifications;
     struct rs_config_validation validation;
     struct rs_config_health health;
+    struct rs_config_collection collection;
     uint64_t catalog_max_entries; /* n above: 400 */
     uint64_t tags_max_tags;       /* n above is lowered to it */
     uint64_t manifest_cache;      /* bytes; 0: no cache */

@@ -21,7 +21,7 @@ struct fixture {
     char root[64];
     struct rs_storage *storage;
     struct rs_registry *registry;
-    struct rs_config_purge purge;
+    struct rs_config config;
     atomic_bool writable;
     atomic_uint asked;
     struct rs_upkeep *upkeep;
@@ -38,7 +38,7 @@ static int setup(void **state)
     assert_int_equal(rs_storage_fs_new(f->root, &disk, &f->err), RS_OK);
     rs_storage_faulty_new(disk, &f->storage);
     assert_int_equal(rs_registry_new(&config, f->storage, &f->registry, &f->err), RS_OK);
-    f->purge = (struct rs_config_purge){.enabled = true, .age_ms = 1000, .interval_ms = 100};
+    f->config.storage.purge = (struct rs_config_purge){.enabled = true, .age_ms = 1000, .interval_ms = 100};
     atomic_init(&f->writable, true);
     *state = f;
     return 0;
@@ -66,8 +66,9 @@ static bool may_write(void *ctx)
 
 static void start(struct fixture *f)
 {
-    const struct rs_upkeep_config config = {&f->purge, may_write, f};
-    assert_int_equal(rs_upkeep_start(&config, f->registry, &f->upkeep, &f->err), RS_OK);
+    const struct rs_upkeep_config config = {
+        .config = &f->config, .storage = f->storage, .registry = f->registry, .may_write = may_write, .ctx = f};
+    assert_int_equal(rs_upkeep_start(&config, &f->upkeep, &f->err), RS_OK);
 }
 
 static bool is_there(struct fixture *f, const char *uuid)
@@ -118,7 +119,7 @@ static void test_abandoned_ones_go_again_and_again(void **state)
 static void test_it_can_be_switched_off(void **state)
 {
     struct fixture *f = *state;
-    f->purge.enabled = false;
+    f->config.storage.purge.enabled = false;
     start(f);
     assert_null(f->upkeep);
 }
@@ -129,7 +130,7 @@ static void test_a_dry_run_removes_nothing(void **state)
     char uuid[RS_UUID_SIZE];
     begin(f, uuid);
     sleep_ms(2100);
-    f->purge.dry_run = true;
+    f->config.storage.purge.dry_run = true;
     start(f);
     while (atomic_load(&f->asked) < 10)
         sleep_ms(10);
@@ -159,7 +160,7 @@ static void test_it_stops_in_the_middle_of_a_run(void **state)
     char uuid[RS_UUID_SIZE];
     for (int i = 0; i < 20; i++)
         begin(f, uuid);
-    f->purge.interval_ms = 1;
+    f->config.storage.purge.interval_ms = 1;
     assert_int_equal(rs_storage_faulty_parse(f->storage, RS_STR("read:delay=100"), &f->err), RS_OK);
     start(f);
     sleep_ms(150);
