@@ -30,6 +30,7 @@ static const char *const call_names[RS_FAULTY_CALLS + 1] = {
     [RS_FAULTY_APPEND] = "append",
     [RS_FAULTY_APPEND_READ] = "append_read",
     [RS_FAULTY_PUBLISH] = "publish",
+    [RS_FAULTY_MOVE] = "move",
     [RS_FAULTY_CALLS] = "any",
 };
 
@@ -228,17 +229,40 @@ static bool visit_some(void *ctx, rs_str name, bool is_directory)
     return !b->stopped;
 }
 
-static rs_rc faulty_scan(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx,
-                         struct rs_err *err)
+/* One of the two scans of the storage inside. */
+typedef rs_rc scan_call(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx,
+                        struct rs_err *err);
+
+static rs_rc scan_by(scan_call *scan, struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx,
+                     struct rs_err *err)
 {
     struct verdict verdict = decide((struct faulty *)storage, RS_FAULTY_LIST, 0, UINT64_MAX);
     carry_out(&verdict);
     if (verdict.error == RS_OK)
-        return rs_storage_scan(inner_of(storage), path, visit, ctx, err);
+        return scan(inner_of(storage), path, visit, ctx, err);
     struct broken_off b = {visit, ctx, verdict.at_byte == UINT64_MAX ? 0 : verdict.at_byte, false};
     if (b.left > 0)
-        RS_TRY(rs_storage_scan(inner_of(storage), path, visit_some, &b, err));
+        RS_TRY(scan(inner_of(storage), path, visit_some, &b, err));
     return b.stopped ? RS_OK : report(RS_FAULTY_LIST, path, verdict.error, err);
+}
+
+static rs_rc faulty_scan(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx,
+                         struct rs_err *err)
+{
+    return scan_by(rs_storage_scan, storage, path, visit, ctx, err);
+}
+
+static rs_rc faulty_scan_all(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx,
+                             struct rs_err *err)
+{
+    return scan_by(rs_storage_scan_all, storage, path, visit, ctx, err);
+}
+
+static rs_rc faulty_move(struct rs_storage *storage, const char *from, const char *to, struct rs_storage_batch *batch,
+                         struct rs_err *err)
+{
+    RS_TRY(gate(storage, RS_FAULTY_MOVE, from, err));
+    return rs_storage_move(inner_of(storage), from, to, batch, err);
 }
 
 static rs_rc faulty_sync(struct rs_storage *storage, struct rs_storage_batch *batch, struct rs_err *err)
@@ -384,6 +408,8 @@ static const struct rs_storage_ops faulty_ops = {
     .remove_if = faulty_remove_if,
     .prune = faulty_prune,
     .scan = faulty_scan,
+    .scan_all = faulty_scan_all,
+    .move = faulty_move,
     .sync = faulty_sync,
     .flushes = faulty_flushes,
     .append_create = faulty_append_create,

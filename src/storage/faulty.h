@@ -4,8 +4,8 @@
  * program itself runs on one when ROADSTEAD_TEST_FAULTS holds a plan. Any thread.
  *
  * A plan is a list of rules "call:key=value:…", separated by ';'. Calls: stat read open put keep mkdir remove list
- * sync append_create append_open append append_read publish, or any; a replace and a touch count as a put, a scan as a list,
- * remove_if and prune as a remove. Keys:
+ * sync append_create append_open append append_read publish move, or any; a replace and a touch count as a put, a scan
+ * as a list, remove_if and prune as a remove. Keys:
  *   nth=N           from the N-th matching call on, counted from 1 when the rule was added (default 1)
  *   times=N         that many times (default: once if nth is given, else for good)
  *   error=NAME      with the error of that name in tbl/errors.def (default IO)
@@ -42,6 +42,7 @@ enum rs_faulty_call {
     RS_FAULTY_APPEND,
     RS_FAULTY_APPEND_READ,
     RS_FAULTY_PUBLISH,
+    RS_FAULTY_MOVE,
     RS_FAULTY_CALLS, /* "any" in a plan */
 };
 /* How often a call was made, and how often one was made to fail. */

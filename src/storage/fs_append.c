@@ -186,8 +186,7 @@ static rs_rc sync_data(struct fs_file *file, struct rs_err *err)
     return rs_err_sys(err, errnum, "cannot sync %s, its bytes are given up", file->path);
 }
 
-/* Renames without replacing. An errno value, or 0. */
-static int move_new(struct fs *fs, const char *from, const char *to)
+int fs_rename_new(struct fs *fs, const char *from, const char *to)
 {
     if (renameat2(fs->root, from, fs->root, to, RENAME_NOREPLACE) == 0)
         return 0;
@@ -252,7 +251,7 @@ static rs_rc try_publish(struct fs_file *file, const char *path, struct rs_stora
 {
     struct fs *fs = fs_of(file);
     struct stat st;
-    switch (move_new(fs, fs_relative(file->path), fs_relative(path))) {
+    switch (fs_rename_new(fs, fs_relative(file->path), fs_relative(path))) {
     case 0:
         break;
     case EEXIST:

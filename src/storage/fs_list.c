@@ -64,34 +64,44 @@ static bool leads_back(struct fs *fs, const char *path, const struct stat *targe
 }
 
 /* Tells directories from files where the type byte cannot. False: it is not to be told. */
-static bool resolve(struct fs *fs, const char *path, DIR *dir, const struct dirent *entry, bool *out_is_directory)
+static bool resolve(struct fs *fs, const char *path, DIR *dir, const struct dirent *entry, bool all,
+                    bool *out_is_directory)
 {
     rs_str name = rs_str_c(entry->d_name);
     *out_is_directory = entry->d_type == DT_DIR;
     if (entry->d_type == DT_DIR || entry->d_type == DT_REG)
-        return !is_leftover(name, entry->d_type);
+        return all || !is_leftover(name, entry->d_type);
     struct stat st;
     if (fstatat(dirfd(dir), entry->d_name, &st, 0) != 0)
         return false;
     *out_is_directory = S_ISDIR(st.st_mode);
     if (*out_is_directory && leads_back(fs, path, &st))
         return false;
-    return !is_leftover(name, S_ISREG(st.st_mode) ? DT_REG : DT_UNKNOWN);
+    return all || !is_leftover(name, S_ISREG(st.st_mode) ? DT_REG : DT_UNKNOWN);
 }
 
-rs_rc fs_scan(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx, struct rs_err *err)
+static rs_rc scan(struct fs *fs, const char *path, bool all, rs_storage_visit *visit, void *ctx, struct rs_err *err)
 {
-    struct fs *fs = (struct fs *)storage;
     int errnum;
     RS_AUTO(rs_dir_close) DIR *dir = open_directory(fs->root, fs_relative(path), 0);
     if (dir == NULL)
         return fs_err_use(fs, err, errno, "list", path);
     for (struct dirent *entry; (entry = next_entry(dir, &errnum)) != NULL;) {
         bool is_directory;
-        if (resolve(fs, path, dir, entry, &is_directory) && !visit(ctx, rs_str_c(entry->d_name), is_directory))
+        if (resolve(fs, path, dir, entry, all, &is_directory) && !visit(ctx, rs_str_c(entry->d_name), is_directory))
             return RS_OK;
     }
     return errnum == 0 ? RS_OK : rs_err_sys(err, errnum, "cannot list %s: the directory broke off", path);
+}
+
+rs_rc fs_scan(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx, struct rs_err *err)
+{
+    return scan((struct fs *)storage, path, false, visit, ctx, err);
+}
+
+rs_rc fs_scan_all(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx, struct rs_err *err)
+{
+    return scan((struct fs *)storage, path, true, visit, ctx, err);
 }
 
 /* --- remove --- */

@@ -111,6 +111,11 @@ rs_rc fs_mkdir(struct rs_storage *storage, const char *path, struct rs_storage_b
 rs_rc fs_sync(struct rs_storage *storage, struct rs_storage_batch *batch, struct rs_err *err);
 
 /* fs_list.c */
+rs_rc fs_scan_all(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx, struct rs_err *err);
+rs_rc fs_move(struct rs_storage *storage, const char *from, const char *to, struct rs_storage_batch *batch,
+              struct rs_err *err); /* fs_move.c */
+/* Renames a path below the root without replacing. An errno value, or 0. fs_append.c */
+int fs_rename_new(struct fs *fs, const char *from, const char *to);
 rs_rc fs_scan(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx, struct rs_err *err);
 rs_rc fs_remove(struct rs_storage *storage, const char *path, struct rs_storage_batch *batch, struct rs_err *err);
 

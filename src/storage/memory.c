@@ -263,6 +263,38 @@ static rs_rc memory_prune(struct rs_storage *storage, const char *path, unsigned
     return RS_OK;
 }
 
+/* The object is at both names for no moment: all under the lock. */
+static rs_rc move_locked(struct memory *memory, const char *from, const char *to, struct memory_node **out_from,
+                         struct rs_err *err)
+{
+    struct memory_object *old = NULL;
+    const struct memory_node *node = memory_find_locked(memory, from);
+    if (node == NULL || memory_is_directory(node))
+        return rs_err_set(err, RS_E_NOT_FOUND, "%s is no object", from);
+    if (memory_find_locked(memory, to) != NULL)
+        return rs_err_set(err, RS_E_EXISTS, "cannot move %s to %s: something is there", from, to);
+    struct memory_object *object = memory_object_ref(node->object);
+    rs_rc rc = memory_place_locked(memory, to, object, &old, err);
+    if (rc == RS_OK)
+        *out_from = memory_detach_locked(memory, from); /* with its own reference */
+    else
+        atomic_fetch_sub(&object->refs, 1); /* the tree has another one */
+    return rc;
+}
+
+static rs_rc memory_move(struct rs_storage *storage, const char *from, const char *to, struct rs_storage_batch *batch,
+                         struct rs_err *err)
+{
+    struct memory *memory = (struct memory *)storage;
+    struct memory_node *detached = NULL;
+    (void)batch;
+    rs_mutex_lock(&memory->mutex);
+    rs_rc rc = move_locked(memory, from, to, &detached, err);
+    rs_mutex_unlock(&memory->mutex);
+    memory_destroy(memory, detached);
+    return rc;
+}
+
 /* --- listing --- */
 
 static bool take_name(void *ctx, const struct memory_node *node)
@@ -359,6 +391,7 @@ static const struct rs_storage_ops memory_ops = {
     .remove_if = memory_remove_if,
     .prune = memory_prune,
     .scan = memory_scan,
+    .move = memory_move,
     .sync = memory_sync,
     .flushes = memory_flushes,
     .append_create = memory_append_create,

@@ -211,6 +211,25 @@ rs_rc rs_storage_scan(struct rs_storage *storage, const char *path, rs_storage_v
     return storage_count_end(&count, storage->ops->scan(storage, path, visit, ctx, err));
 }
 
+rs_rc rs_storage_scan_all(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx,
+                          struct rs_err *err)
+{
+    if (storage->ops->scan_all == NULL)
+        return rs_storage_scan(storage, path, visit, ctx, err);
+    RS_TRY(check_path(path, err));
+    struct storage_count count = storage_count_begin(storage, RS_VALUE_OPERATION_LIST);
+    return storage_count_end(&count, storage->ops->scan_all(storage, path, visit, ctx, err));
+}
+
+rs_rc rs_storage_move(struct rs_storage *storage, const char *from, const char *to, struct rs_storage_batch *batch,
+                      struct rs_err *err)
+{
+    RS_TRY(check_object(from, err));
+    RS_TRY(check_object(to, err));
+    struct storage_count count = storage_count_begin(storage, RS_VALUE_OPERATION_MOVE);
+    return storage_count_end(&count, storage->ops->move(storage, from, to, batch, err));
+}
+
 rs_rc rs_storage_sync(struct rs_storage *storage, struct rs_storage_batch *batch, struct rs_err *err)
 {
     struct storage_count count = storage_count_begin(storage, RS_VALUE_OPERATION_SYNC);

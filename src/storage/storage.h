@@ -91,6 +91,14 @@ rs_rc rs_storage_prune(struct rs_storage *storage, const char *path, unsigned le
 typedef bool rs_storage_visit(void *ctx, rs_str name, bool is_directory);
 rs_rc rs_storage_scan(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx,
                       struct rs_err *err);
+/* As scan, and also tells what has no name yet: files whose names end in ".tmp", which somebody is just writing, or
+ * which somebody has left who was killed. */
+rs_rc rs_storage_scan_all(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx,
+                          struct rs_err *err);
+/* Gives an object another name, in one step, and makes the directories of that name where they are missing. Never
+ * replaces: RS_E_EXISTS. RS_E_NOT_FOUND. Durable with the batch: that it is gone here, and that it is there. */
+rs_rc rs_storage_move(struct rs_storage *storage, const char *from, const char *to, struct rs_storage_batch *batch,
+                      struct rs_err *err);
 /* Makes what the batch holds durable, and empties it. Syncs of concurrent callers are grouped. */
 rs_rc rs_storage_sync(struct rs_storage *storage, struct rs_storage_batch *batch, struct rs_err *err);
 

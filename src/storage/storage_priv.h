@@ -35,6 +35,11 @@ struct rs_storage_ops {
     rs_rc (*prune)(struct rs_storage *storage, const char *path, unsigned levels, struct rs_storage_batch *batch,
                    struct rs_err *err); /* may be NULL */
     rs_rc (*scan)(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx, struct rs_err *err);
+    /* NULL: it never has anything without a name */
+    rs_rc (*scan_all)(struct rs_storage *storage, const char *path, rs_storage_visit *visit, void *ctx,
+                      struct rs_err *err);
+    rs_rc (*move)(struct rs_storage *storage, const char *from, const char *to, struct rs_storage_batch *batch,
+                  struct rs_err *err);
     rs_rc (*sync)(struct rs_storage *storage, struct rs_storage_batch *batch, struct rs_err *err);
     uint64_t (*flushes)(const struct rs_storage *storage);
 

@@ -57,6 +57,8 @@ static void test_without_rules_all_passes(void **state)
     assert_int_equal(entries, 2);
     assert_int_equal(rs_storage_mkdir(t->storage, "/d/c", NULL, &t->err), RS_OK);
     assert_true(temp_exists(t, "/d/c"));
+    assert_int_equal(rs_storage_move(t->storage, "/d/b", "/d/e", NULL, &t->err), RS_OK);
+    temp_assert_holds(t, "/d/e", "content");
     assert_int_equal(rs_storage_remove(t->storage, "/d", NULL, &t->err), RS_OK);
     assert_true(rs_storage_flushes(t->storage) > 4);
     assert_string_equal(rs_storage_name(t->storage), "faulty");
@@ -139,6 +141,7 @@ static void test_each_kind_of_call(void **state)
     assert_int_equal(rs_storage_append(open_file, "x", 1, &t->err), RS_E_BUSY);
     assert_int_equal(rs_storage_append_read(open_file, 0, buf, 4, &n, &t->err), RS_E_BUSY);
     assert_int_equal(rs_storage_publish(&open_file, "/b", NULL, &t->err), RS_E_BUSY);
+    assert_int_equal(rs_storage_move(t->storage, "/d/a", "/b", NULL, &t->err), RS_E_BUSY);
     assert_int_equal(rs_storage_faulty_failures(t->storage), RS_FAULTY_CALLS);
     assert_int_equal(out.len, 0);
     assert_null(file);

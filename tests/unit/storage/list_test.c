@@ -9,6 +9,13 @@
 #include "base/mem.h"
 #include "temp.h"
 
+static bool count_all(void *ctx, rs_str name, bool is_directory)
+{
+    (void)name, (void)is_directory;
+    ++*(int *)ctx;
+    return true;
+}
+
 static void assert_list(struct temp *t, const char *path, const char *expected)
 {
     RS_AUTO(rs_free_ptr) char *names = temp_names(t, path);
@@ -43,6 +50,9 @@ static void test_leftovers_are_left_out(void **state)
     /* A tag or a repository may be called so. */
     temp_put_loose(t, "/d/v1.tmp/x", "x");
     assert_list(t, "/d", "link v1.tmp/ ");
+    int all = 0;
+    assert_int_equal(rs_storage_scan_all(t->storage, "/d", count_all, &all, &t->err), RS_OK);
+    assert_int_equal(all, 4);
 }
 
 static void test_links_tell_what_they_lead_to(void **state)
