@@ -171,6 +171,24 @@ struct rs_config_collection {
     bool dry_run;
 };
 
+/* A rule of roadstead.retention.rules. 0: that part is not set; keep_last, older_than or not_pulled_for is. */
+struct rs_config_retention_rule {
+    struct rs_config_list repositories; /* globs (base/glob.h), known to be right */
+    struct rs_config_list keep_tags;    /* the same */
+    uint64_t keep_last;
+    int64_t older_than_ms;
+    int64_t not_pulled_for_ms;
+};
+
+#define RS_CONFIG_KEEP_LAST_MAX 10000
+
+struct rs_config_retention {
+    int64_t interval_ms;
+    bool dry_run;
+    const struct rs_config_retention_rule *rules; /* the first one that matches a repository holds for it */
+    size_t rule_count;
+};
+
 struct rs_config {
     struct rs_config_log log;
     struct rs_config_storage storage;
@@ -179,6 +197,7 @@ struct rs_config {
     struct rs_config_validation validation;
     struct rs_config_health health;
     struct rs_config_collection collection;
+    struct rs_config_retention retention;
     uint64_t catalog_max_entries; /* n above: 400 */
     uint64_t tags_max_tags;       /* n above is lowered to it */
     uint64_t manifest_cache;      /* bytes; 0: no cache */

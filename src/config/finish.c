@@ -195,6 +195,7 @@ void config_finish(struct config_load *l)
         config_headers_read(l->arena, config_node(l->root, "http.headers"), &config->http.header_count);
     finish_notifications(l);
     finish_health(l);
+    config_finish_retention(l);
     finish_listen(l);
     config_finish_validation(l);
     config->http.host = without_slashes(l, config->http.host);

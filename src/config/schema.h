@@ -30,7 +30,7 @@ enum key_status {
 
 enum key_flag {
     KEY_SECRET = 1,  /* never shown */
-    KEY_STRICT = 2,  /* a section: an unknown key in it is an error */
+    KEY_STRICT = 2,  /* a section or a list of them: an unknown key in it is an error */
     KEY_PRESENT = 4, /* counts as set by standing there, even if empty */
 };
 
