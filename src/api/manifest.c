@@ -61,6 +61,8 @@ rs_rc rs_api_manifest_get(struct rs_request *req, void *ctx, struct rs_err *err)
 
     RS_TRY(rs_api_repository(req, err));
     RS_TRY(parse_reference(req, &reference, err));
+    if (req->method == RS_METHOD_HEAD && reference.is_digest) /* who pushes an index asks so for what it names */
+        RS_TRY(rs_manifest_promise(api->registry, req->captures[0], &reference.digest, err));
     RS_TRY(rs_manifest_get(api->registry, req->captures[0], &reference, &doc, err));
     if (!reference.is_digest)
         RS_TRY(rs_accept_choose(api, req, &doc, err));

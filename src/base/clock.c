@@ -27,6 +27,12 @@ static int64_t now_ns(clockid_t clock)
 }
 
 /* The coarse clock advances with the kernel's tick, some ms, and costs a fifth. */
+void rs_sleep_ms(int64_t ms)
+{
+    const struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    nanosleep(&t, NULL);
+}
+
 int64_t rs_mono_ms(void)
 {
     return now_ns(CLOCK_MONOTONIC_COARSE) / NS_PER_MS;

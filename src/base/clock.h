@@ -7,7 +7,8 @@
 #include "base/cc.h"
 #include "base/str.h"
 
-int64_t rs_mono_ms(void); /* milliseconds of a clock that never jumps; as exact as the kernel's tick (1 to 10 ms) */
+void rs_sleep_ms(int64_t ms); /* a signal may end it early */
+int64_t rs_mono_ms(void);     /* milliseconds of a clock that never jumps; as exact as the kernel's tick (1 to 10 ms) */
 int64_t rs_mono_us(void);
 int64_t rs_wall_s(void); /* seconds since 1970, UTC */
 

@@ -54,12 +54,6 @@ static bool is_young(struct rs_storage *storage, const char *path)
     return age < YOUNG_S && age > -YOUNG_S;
 }
 
-static void sleep_ms(long ms)
-{
-    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    nanosleep(&t, NULL);
-}
-
 rs_rc rs_link_read(struct rs_storage *storage, const char *path, struct rs_digest *out, struct rs_err *err)
 {
     int64_t end = 0;
@@ -75,18 +69,17 @@ rs_rc rs_link_read(struct rs_storage *storage, const char *path, struct rs_diges
                 err->rc = RS_E_CORRUPT; /* the text says how long it is */
             return RS_E_CORRUPT;
         }
-        sleep_ms(pause);
+        rs_sleep_ms(pause);
     }
 }
 
 /* A digest of the same algorithm that is not the path's own would put bytes under a digest that is not theirs. */
-rs_rc rs_link_follow(struct rs_storage *storage, const char *path, const struct rs_digest *digest,
-                     struct rs_digest *out_target, struct rs_err *err)
+rs_rc rs_link_look(struct rs_storage *storage, const char *path, const struct rs_digest *digest,
+                   struct rs_digest *out_target, struct rs_storage_stat *out_stat, struct rs_err *err)
 {
-    struct rs_storage_stat st;
     struct rs_digest held;
-    RS_TRY(rs_storage_stat(storage, path, &st, err));
-    if (!st.is_directory && st.size == rs_digest_str(digest).len) {
+    RS_TRY(rs_storage_stat(storage, path, out_stat, err));
+    if (!out_stat->is_directory && out_stat->size == rs_digest_str(digest).len) {
         *out_target = *digest;
         return RS_OK;
     }
@@ -95,6 +88,13 @@ rs_rc rs_link_follow(struct rs_storage *storage, const char *path, const struct 
         return rs_err_set(err, RS_E_CORRUPT, "%s holds another digest, %s", path, held.text);
     *out_target = held;
     return RS_OK;
+}
+
+rs_rc rs_link_follow(struct rs_storage *storage, const char *path, const struct rs_digest *digest,
+                     struct rs_digest *out_target, struct rs_err *err)
+{
+    struct rs_storage_stat st;
+    return rs_link_look(storage, path, digest, out_target, &st, err);
 }
 
 rs_rc rs_link_write(struct rs_storage *storage, const char *path, const struct rs_digest *digest,

@@ -12,6 +12,9 @@ rs_rc rs_link_read(struct rs_storage *storage, const char *path, struct rs_diges
  * it holds (registry:2 makes sha512 links that hold a sha256). Errors as rs_link_read. */
 rs_rc rs_link_follow(struct rs_storage *storage, const char *path, const struct rs_digest *digest,
                      struct rs_digest *out_target, struct rs_err *err);
+/* The same; *out_stat: of the link, before it was read. */
+rs_rc rs_link_look(struct rs_storage *storage, const char *path, const struct rs_digest *digest,
+                   struct rs_digest *out_target, struct rs_storage_stat *out_stat, struct rs_err *err);
 rs_rc rs_link_write(struct rs_storage *storage, const char *path, const struct rs_digest *digest,
                     struct rs_storage_batch *batch, struct rs_err *err);
 /* Agrees to a change of a link: `held` is what it holds, NULL if there is none. May be called several times. */

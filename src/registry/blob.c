@@ -3,7 +3,8 @@
 
 #include "layout/link.h"
 #include "layout/paths.h"
-#include "registry/registry_priv.h"
+#include "registry/presence.h"
+#include "registry/promise.h"
 
 static rs_rc unknown(rs_rc rc, rs_str repository, const struct rs_digest *digest, struct rs_err *err)
 {
@@ -23,12 +24,21 @@ static rs_rc resolve(struct rs_registry *registry, rs_str repository, const stru
     return rc == RS_OK ? RS_OK : unknown(rc, repository, digest, err);
 }
 
-/* TOMBSTONES: a blob that the collector is about to take counts as missing. There is no collector yet; when there is,
- * it leaves a mark that is to be looked for here. */
-bool rs_blob_is_tombstoned(struct rs_registry *registry, const struct rs_digest *digest)
+/* Whoever is told that a blob is there need not push it: so its link is renewed if it grows old, and a blob that a
+ * remover is about to take is not there. On a storage that cannot be written nothing is removed either. */
+static rs_rc promise(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
+                     struct rs_digest *out_target, struct rs_err *err)
 {
-    (void)registry, (void)digest;
-    return false;
+    struct rs_path path;
+    struct rs_storage_stat st;
+    bool tombstoned;
+    rs_path_layer_link(&path, repository, digest);
+    rs_presence_ensure(registry->presence, NULL);
+    RS_TRY(rs_link_look(registry->storage, path.z, digest, out_target, &st, err));
+    if (rs_promise_renew(registry, path.z, st.mtime_s, NULL) == RS_E_NOT_FOUND)
+        return RS_E_NOT_FOUND;
+    RS_TRY(rs_promise_look(registry, repository, digest, out_target, &tombstoned, err));
+    return tombstoned ? RS_E_NOT_FOUND : RS_OK;
 }
 
 rs_rc rs_blob_stat(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest, uint64_t *out_size,
@@ -37,10 +47,9 @@ rs_rc rs_blob_stat(struct rs_registry *registry, rs_str repository, const struct
     struct rs_path path;
     struct rs_digest target;
     struct rs_storage_stat st;
-    RS_TRY(resolve(registry, repository, digest, &target, err));
-    rs_rc rc = rs_storage_stat(registry->storage, rs_path_blob(&path, &target), &st, err);
-    if (rc == RS_OK && rs_blob_is_tombstoned(registry, &target))
-        rc = RS_E_NOT_FOUND;
+    rs_rc rc = promise(registry, repository, digest, &target, err);
+    if (rc == RS_OK)
+        rc = rs_storage_stat(registry->storage, rs_path_blob(&path, &target), &st, err);
     if (rc != RS_OK)
         return unknown(rc, repository, digest, err);
     *out_size = st.size;
@@ -57,18 +66,27 @@ rs_rc rs_blob_open(struct rs_registry *registry, rs_str repository, const struct
     return rc == RS_OK ? RS_OK : unknown(rc, repository, digest, err);
 }
 
-/* The data may be another request's that has not synced yet, so it is made durable here as well. */
+/* The data may be another request's that has not synced yet, so it is made durable here as well. It is looked at
+ * before, so that no link is made to nothing, and after: see promise.h. */
 static rs_rc link_data(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
                        const struct rs_digest *target, struct rs_err *err)
 {
-    struct rs_path path;
+    struct rs_path link, data;
+    bool tombstoned;
+    struct rs_storage_stat st;
     RS_AUTO(rs_storage_batch_release) struct rs_storage_batch batch;
     rs_storage_batch_init(&batch);
-    if (rs_blob_is_tombstoned(registry, target))
+    RS_TRY(rs_presence_ensure(registry->presence, err));
+    RS_TRY(rs_promise_look(registry, repository, digest, target, &tombstoned, err));
+    if (tombstoned)
         return RS_E_NOT_FOUND;
-    RS_TRY(rs_storage_keep(registry->storage, rs_path_blob(&path, target), &batch, err));
-    rs_path_layer_link(&path, repository, digest);
-    RS_TRY(rs_link_ensure(registry->storage, path.z, target, &batch, NULL, err));
+    RS_TRY(rs_storage_stat(registry->storage, rs_path_blob(&data, target), &st, err));
+    rs_path_layer_link(&link, repository, digest);
+    RS_TRY(rs_promise_link(registry, link.z, target, &batch, NULL, err));
+    RS_TRY(rs_promise_look(registry, repository, digest, target, &tombstoned, err));
+    if (tombstoned)
+        return RS_E_NOT_FOUND;
+    RS_TRY(rs_storage_keep(registry->storage, data.z, &batch, err));
     return rs_storage_sync(registry->storage, &batch, err);
 }
 

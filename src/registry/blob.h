@@ -6,7 +6,8 @@
 #include "oci/digest.h"
 #include "registry/registry.h"
 
-/* RS_E_BLOB_UNKNOWN if the repository does not link it or its data is missing. Quick on a local disk. */
+/* RS_E_BLOB_UNKNOWN if the repository does not link it or its data is missing. Whoever has asked may rely on it for
+ * half the grace period. Quick on a local disk. */
 rs_rc rs_blob_stat(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest, uint64_t *out_size,
                    struct rs_err *err);
 /* The same, and opens it for sending. Quick on a local disk. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What people want to know of an image: from its manifest, its config, and the manifests that an index names. */
+#include "layout/paths.h"
 #include "oci/image_config.h"
 #include "registry/manifest.h"
-#include "layout/paths.h"
 #include "registry/registry_priv.h"
 
 #define CONFIG_MAX (1024 * 1024) /* a larger one is not looked at */

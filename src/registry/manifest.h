@@ -20,6 +20,11 @@ void rs_manifest_doc_unref(const struct rs_manifest_doc **doc);
 rs_rc rs_manifest_get(struct rs_registry *registry, rs_str repository, const struct rs_reference *reference,
                       const struct rs_manifest_doc **out, struct rs_err *err);
 
+/* For whoever is told that a manifest is there and need not push it: he may rely on it for half the grace period.
+ * RS_E_MANIFEST_UNKNOWN. Quick on a local disk. */
+rs_rc rs_manifest_promise(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
+                          struct rs_err *err);
+
 /* The manifest for a platform that an index names, by what the repository has of it; the caller unrefs *out.
  * RS_E_MANIFEST_UNKNOWN: it names none, or the repository does not have it. Reads the whole index: blocks. */
 rs_rc rs_manifest_get_platform(struct rs_registry *registry, rs_str repository, const struct rs_manifest_doc *index,

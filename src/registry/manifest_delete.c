@@ -18,8 +18,8 @@
  */
 #include "base/clock.h"
 #include "layout/link.h"
-#include "registry/manifest.h"
 #include "layout/paths.h"
+#include "registry/manifest.h"
 #include "registry/registry_priv.h"
 
 /* The second look skips tags that were set so long before the delete began. */

@@ -6,11 +6,12 @@
  */
 #include "base/clock.h"
 #include "layout/link.h"
-#include "registry/manifest.h"
 #include "layout/paths.h"
-#include "registry/registry_priv.h"
+#include "registry/manifest.h"
+#include "registry/presence.h"
+#include "registry/promise.h"
 
-#define TAG_ATTEMPTS 8
+#define ATTEMPTS 8
 #define YOUNG_S 3600 /* what is older has reached the disk without us */
 
 struct push {
@@ -61,54 +62,66 @@ static rs_rc parse(struct push *push, struct rs_arena *arena, struct rs_err *err
 /* Follows the link that makes the descriptor's bytes a part of this repository. An index may also list blobs: the cache
  * that BuildKit exports is one, and registry:2 takes it. */
 static rs_rc follow_link(struct push *push, const struct rs_descriptor *d, struct rs_path *path,
-                         struct rs_digest *out_target, struct rs_err *err)
+                         struct rs_digest *out_target, struct rs_storage_stat *out_stat, struct rs_err *err)
 {
     struct rs_storage *storage = push->registry->storage;
     rs_str repository = push->put->repository;
     if (d->role == RS_ROLE_MANIFEST) {
         rs_path_revision_link(path, repository, &d->digest);
-        rs_rc rc = rs_link_follow(storage, path->z, &d->digest, out_target, err);
+        rs_rc rc = rs_link_look(storage, path->z, &d->digest, out_target, out_stat, err);
         if (rc != RS_E_NOT_FOUND)
             return rc;
     }
     rs_path_layer_link(path, repository, &d->digest);
-    return rs_link_follow(storage, path->z, &d->digest, out_target, err);
+    return rs_link_look(storage, path->z, &d->digest, out_target, out_stat, err);
 }
 
 /* What the manifest needs may have been written a moment ago by a request that has not been answered yet. Our answer
  * promises it as well, so it goes into our sync. Old links were synced long ago, whoever wrote them. */
-static rs_rc keep_young(struct push *push, const char *link, const char *data, struct rs_err *err)
+static rs_rc keep_young(struct push *push, const char *link, int64_t mtime_s, const char *data, struct rs_err *err)
 {
-    struct rs_storage_stat st;
     struct rs_storage *storage = push->registry->storage;
-    RS_TRY(rs_storage_stat(storage, link, &st, err));
-    if (rs_wall_s() - st.mtime_s > YOUNG_S)
+    if (push->batch == NULL || rs_wall_s() - mtime_s > YOUNG_S)
         return RS_OK;
     RS_TRY(rs_storage_keep(storage, link, push->batch, err));
     return rs_storage_keep(storage, data, push->batch, err);
 }
 
-/* Finds what the descriptor names; RS_E_NOT_FOUND. */
-static rs_rc find(struct push *push, const struct rs_descriptor *d, uint64_t *out_size, struct rs_err *err)
+/* See promise.h: the link, renewed if it grows old, then tombstones, then the data. */
+static rs_rc find_once(struct push *push, const struct rs_descriptor *d, uint64_t *out_size, bool *out_waited,
+                       struct rs_err *err)
 {
     struct rs_path link, data;
     struct rs_storage_stat st;
     struct rs_digest target;
-    struct rs_storage *storage = push->registry->storage;
-    RS_TRY(follow_link(push, d, &link, &target, err));
-    RS_TRY(rs_storage_stat(storage, rs_path_blob(&data, &target), &st, err));
+    struct rs_registry *registry = push->registry;
+    RS_TRY(follow_link(push, d, &link, &target, &st, err));
+    int64_t mtime_s = st.mtime_s;
+    RS_TRY(rs_promise_renew(registry, link.z, mtime_s, err));
+    RS_TRY(rs_promise_wait(registry, push->put->repository, &d->digest, &target, out_waited, err));
+    RS_TRY(rs_storage_stat(registry->storage, rs_path_blob(&data, &target), &st, err));
     *out_size = st.size;
-    return push->batch != NULL ? keep_young(push, link.z, data.z, err) : RS_OK;
+    return keep_young(push, link.z, mtime_s, data.z, err);
 }
 
-/* Tombstones are looked for behind the revision link: see the head of this file. */
+/* Finds what the descriptor names; RS_E_NOT_FOUND. */
+static rs_rc find(struct push *push, const struct rs_descriptor *d, uint64_t *out_size, struct rs_err *err)
+{
+    for (;;) {
+        bool waited = false;
+        rs_rc rc = find_once(push, d, out_size, &waited, err);
+        if (rc != RS_OK || !waited)
+            return rc;
+    }
+}
+
 static rs_rc check_reference(struct push *push, const struct rs_descriptor *d, struct rs_err *err)
 {
     uint64_t size;
     if (d->foreign || !rs_rules_need(push->registry->rules, d))
         return RS_OK;
     rs_rc rc = find(push, d, &size, err);
-    if (rc == RS_E_NOT_FOUND || (rc == RS_OK && rs_blob_is_tombstoned(push->registry, &d->digest)))
+    if (rc == RS_E_NOT_FOUND)
         return rs_err_set(err, RS_E_MANIFEST_BLOB_UNKNOWN, "%s %s is not in repository " RS_STR_FMT ": push it first",
                           role_name(d->role), d->digest.text, RS_STR_ARG(push->put->repository));
     RS_TRY(rc);
@@ -152,21 +165,49 @@ static rs_rc store_bytes(struct push *push, struct rs_err *err)
     return rs_storage_put(storage, path.z, push->put->bytes, push->batch, err);
 }
 
+/* With a condition on it, once. */
+static rs_rc make_revision(struct push *push, const char *link, bool again, struct rs_err *err)
+{
+    bool made = false;
+    const struct rs_link_guard guard = {accept_held, push};
+    if (push->put->accept == NULL || !push->put->reference.is_digest || again) {
+        RS_TRY(rs_promise_link(push->registry, link, &push->digest, push->batch, &made, err));
+    } else {
+        RS_TRY(rs_link_swap(push->registry->storage, link, &push->digest, &guard, push->batch, err));
+        made = push->was_absent;
+    }
+    push->made_revision |= made;
+    return RS_OK;
+}
+
+/* The bytes come first: a revision without them would stop every collection. They may be old and about to be taken, so
+ * they are looked at again behind the link; see promise.h. */
+static rs_rc store_bytes_and_revision(struct push *push, struct rs_err *err)
+{
+    struct rs_path link, data;
+    struct rs_storage_stat st;
+    struct rs_registry *registry = push->registry;
+    rs_path_revision_link(&link, push->put->repository, &push->digest);
+    rs_path_blob(&data, &push->digest);
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        bool waited = false;
+        RS_TRY(store_bytes(push, err));
+        RS_TRY(make_revision(push, link.z, attempt > 0, err));
+        RS_TRY(rs_promise_wait(registry, push->put->repository, &push->digest, &push->digest, &waited, err));
+        rs_rc rc = waited ? RS_E_NOT_FOUND : rs_storage_stat(registry->storage, data.z, &st, err);
+        if (rc != RS_E_NOT_FOUND)
+            return rc;
+    }
+    return rs_err_set(err, RS_E_UNAVAILABLE, "manifest %s is collected each time it is pushed: try again",
+                      push->digest.text);
+}
+
 /* registry:2.8 knows only repositories that have `_layers`: its collector would sweep the manifests of others. */
 static rs_rc store_revision(struct push *push, struct rs_err *err)
 {
     struct rs_path path;
-    struct rs_storage *storage = push->registry->storage;
-    rs_str repository = push->put->repository;
-    RS_TRY(rs_storage_mkdir(storage, rs_path_layers(&path, repository), push->batch, err));
-    RS_TRY(store_bytes(push, err));
-    rs_path_revision_link(&path, repository, &push->digest);
-    if (push->put->accept == NULL || !push->put->reference.is_digest)
-        return rs_link_ensure(storage, path.z, &push->digest, push->batch, &push->made_revision, err);
-    const struct rs_link_guard guard = {accept_held, push};
-    RS_TRY(rs_link_swap(storage, path.z, &push->digest, &guard, push->batch, err));
-    push->made_revision = push->was_absent;
-    return RS_OK;
+    RS_TRY(rs_storage_mkdir(push->registry->storage, rs_path_layers(&path, push->put->repository), push->batch, err));
+    return store_bytes_and_revision(push, err);
 }
 
 /* Refuses before anything is stored what would be refused at the end. */
@@ -269,7 +310,7 @@ static rs_rc set_tags(struct push *push, struct rs_err *err)
     const struct rs_manifest_put *put = push->put;
     if (put->reference.is_digest && put->tag_count == 0)
         return RS_OK;
-    for (int attempt = 0; attempt < TAG_ATTEMPTS; attempt++) {
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
         bool there;
         RS_TRY(move_tags(push, attempt > 0, err));
         RS_TRY(is_revision_there(push, &there, err));
@@ -293,6 +334,7 @@ rs_rc rs_manifest_put(struct rs_registry *registry, const struct rs_manifest_put
     RS_TRY(check_digest(put, &push.digest, err));
     RS_TRY(parse(&push, arena, err));
     RS_TRY(check_condition(&push, err));
+    RS_TRY(rs_presence_ensure(registry->presence, err));
     RS_TRY(store(&push, err));
     rs_rc rc = check_references(&push, err);
     if (rc != RS_OK) {

@@ -7,8 +7,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "layout/link.h"
-#include "registry/manifest.h"
 #include "layout/paths.h"
+#include "registry/manifest.h"
 #include "registry/referrers_index.h"
 #include "registry/registry_priv.h"
 

@@ -26,8 +26,8 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "registry/children.h"
 #include "layout/paths.h"
+#include "registry/children.h"
 #include "registry/registry_priv.h"
 
 #define SLOTS 128

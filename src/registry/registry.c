@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
-#include "metrics/metrics.h"
 #include "layout/paths.h"
+#include "metrics/metrics.h"
+#include "registry/presence.h"
 #include "registry/registry_priv.h"
+#include "registry/tombstone.h"
 
 /* A collector of metrics. */
 static void measure(void *ctx)
@@ -20,6 +22,8 @@ rs_rc rs_registry_new(const struct rs_registry_config *config, struct rs_storage
     struct rs_registry *registry = rs_calloc(1, sizeof *registry);
     registry->storage = storage;
     registry->rules = rules;
+    registry->presence = rs_presence_new(storage, config->grace_s);
+    registry->tombstones = rs_tombstones_new(storage);
     struct rs_path path;
     rs_storage_near(storage, rs_path_repository(&path, (rs_str){NULL, 0}));
     registry->manifests = rs_manifest_cache_new(config->manifest_cache_bytes);
@@ -30,6 +34,11 @@ rs_rc rs_registry_new(const struct rs_registry_config *config, struct rs_storage
     registry->referrers = rs_referrers_cache_new();
     *out = registry;
     return RS_OK;
+}
+
+rs_rc rs_registry_announce(struct rs_registry *registry, struct rs_err *err)
+{
+    return rs_presence_ensure(registry->presence, err);
 }
 
 void rs_registry_free(struct rs_registry **registry)
@@ -43,6 +52,8 @@ void rs_registry_free(struct rs_registry **registry)
     rs_note_table_free(&(*registry)->pushed);
     rs_referrers_cache_free(&(*registry)->referrers);
     rs_rules_free(&(*registry)->rules);
+    rs_tombstones_free(&(*registry)->tombstones);
+    rs_presence_free(&(*registry)->presence);
     free(*registry);
     *registry = NULL;
 }

@@ -35,12 +35,17 @@ struct rs_manifest_rules {
 struct rs_registry_config {
     struct rs_manifest_rules rules; /* copied; the names of platforms are borrowed */
     size_t manifest_cache_bytes;    /* ceiling of the manifest cache */
-    const char *state_dir;          /* an existing directory that is this process's alone; borrowed */
+    int64_t grace_s; /* how long a link is young after its last use, for all collectors (docs/COLLECTION.md); 0: this
+                        process gives nothing away and takes nothing in */
+    const char *state_dir; /* an existing directory that is this process's alone; borrowed */
 };
 
 /* Borrows the storage for its lifetime. RS_E_CONFIG: a pattern of the rules is broken. */
 rs_rc rs_registry_new(const struct rs_registry_config *config, struct rs_storage *storage, struct rs_registry **out,
                       struct rs_err *err);
+/* Makes this process known to all collectors of the storage. Whoever is going to promise anything does so by himself;
+ * at the start it tells early what does not work. */
+rs_rc rs_registry_announce(struct rs_registry *registry, struct rs_err *err);
 void rs_registry_free(struct rs_registry **registry);
 
 /* Repositories in registry:2's order (component by component), after `last` (may be empty, and need not be a

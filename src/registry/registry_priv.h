@@ -9,10 +9,8 @@
 #include "registry/rules.h"
 #include "registry/tag.h"
 
-struct rs_digest;
-struct rs_registry;
-/* The collector is about to take this blob: it counts as missing. In blob.c. */
-bool rs_blob_is_tombstoned(struct rs_registry *registry, const struct rs_digest *digest);
+struct rs_presence;
+struct rs_tombstones;
 
 struct rs_registry {
     struct rs_storage *storage; /* borrowed */
@@ -22,4 +20,6 @@ struct rs_registry {
     struct rs_note_table *pushed; /* notes of manifests pushed a moment ago */
     struct rs_referrers_cache *referrers;
     struct rs_rules *rules;
+    struct rs_presence *presence;
+    struct rs_tombstones *tombstones;
 };

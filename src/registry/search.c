@@ -5,8 +5,8 @@
  * that it is as right as a listing, and a registry of any size costs a request no more than its time.
  */
 #include "base/clock.h"
-#include "registry/children.h"
 #include "layout/paths.h"
+#include "registry/children.h"
 #include "registry/registry_priv.h"
 
 #define CLOCK_EVERY 1024 /* tags between two looks at the clock */

@@ -12,19 +12,23 @@
  */
 #include "registry/upload.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
-#include "metrics/metrics.h"
-#include "oci/reference.h"
-#include "registry/hash_thread.h"
 #include "layout/link.h"
 #include "layout/paths.h"
-#include "registry/registry_priv.h"
+#include "metrics/metrics.h"
+#include "oci/reference.h"
+#include "registry/blob.h"
+#include "registry/hash_thread.h"
+#include "registry/presence.h"
+#include "registry/promise.h"
 #include "registry/upload_hash.h"
 
 #define LONG_FROM (256 * 1024)        /* bytes in one request, from which on a second thread hashes */
 #define SAVE_EVERY (64 * 1024 * 1024) /* bytes: what a kill may make us read again */
 
 struct rs_upload {
+    struct rs_registry *registry;
     struct rs_storage *storage;
     struct rs_storage_file *file; /* NULL once it is a blob */
     struct rs_upload_hash hash;
@@ -141,6 +145,7 @@ static struct rs_upload *upload_new(struct rs_registry *registry, rs_str reposit
 {
     struct rs_upload *u = rs_calloc(1, sizeof *u);
     rs_metrics_add(RS_METRIC_UPLOADS_WRITING, RS_NO_LABELS, 1);
+    u->registry = registry;
     u->storage = registry->storage;
     u->repository_len = repository.len;
     RS_ASSERT(rs_str_copy_z(repository, u->repository, sizeof u->repository));
@@ -254,19 +259,46 @@ static rs_rc verify(struct rs_upload *u, const struct rs_digest *digest, struct 
     return RS_OK;
 }
 
-/* Data first, then the link that makes it visible; one sync for both. A crash that leaves the link alone leaves a blob
- * that does not exist. */
+/* See promise.h. A link whose data is not there yet is no blob; a crash that leaves it alone does no harm. */
+static rs_rc link_first(struct rs_upload *u, const struct rs_digest *digest, struct rs_storage_batch *batch,
+                        struct rs_err *err)
+{
+    struct rs_path path;
+    bool waited;
+    rs_path_layer_link(&path, repository_of(u), digest);
+    do {
+        waited = false;
+        RS_TRY(rs_promise_link(u->registry, path.z, digest, batch, NULL, err));
+        RS_TRY(rs_promise_wait(u->registry, repository_of(u), digest, digest, &waited, err));
+    } while (waited);
+    return RS_OK;
+}
+
+/* The link may have grown old while a large blob was synced, and have been taken together with the data. */
+static rs_rc check_late(struct rs_upload *u, const struct rs_digest *digest, struct rs_err *err)
+{
+    uint64_t size;
+    rs_rc rc = rs_blob_stat(u->registry, repository_of(u), digest, &size, err);
+    if (rc == RS_E_BLOB_UNKNOWN)
+        return rs_err_set(err, RS_E_UNAVAILABLE, "blob %s was collected while it was being stored: push it again",
+                          digest->text);
+    return rc;
+}
+
+/* One sync for both. */
 static rs_rc store(struct rs_upload *u, const struct rs_digest *digest, struct rs_err *err)
 {
     struct rs_path path;
     RS_AUTO(rs_storage_batch_release) struct rs_storage_batch batch;
     rs_storage_batch_init(&batch);
+    RS_TRY(rs_presence_ensure(u->registry->presence, err));
+    int64_t linked_s = rs_wall_s();
+    RS_TRY(link_first(u, digest, &batch, err));
     rs_rc rc = rs_storage_publish(&u->file, rs_path_blob(&path, digest), &batch, err);
     if (rc != RS_OK)
         return unknown(rc, repository_of(u), u->hash.uuid, err); /* cancelled meanwhile */
-    rs_path_layer_link(&path, repository_of(u), digest);
-    RS_TRY(rs_link_ensure(u->storage, path.z, digest, &batch, NULL, err));
-    return rs_storage_sync(u->storage, &batch, err);
+    RS_TRY(rs_storage_sync(u->storage, &batch, err));
+    return rs_presence_is_old(u->registry->presence, linked_s) ? check_late(u, digest, err) : RS_OK;
 }
 
 /* Whose data has become a blob, or can become none, is removed; else the client may try again with what is there. */

@@ -271,6 +271,11 @@ static rs_rc faulty_sync(struct rs_storage *storage, struct rs_storage_batch *ba
     return rs_storage_sync(inner_of(storage), batch, err);
 }
 
+static int64_t faulty_lag_ms(const struct rs_storage *storage)
+{
+    return rs_storage_lag_ms(((const struct faulty *)storage)->inner);
+}
+
 static uint64_t faulty_flushes(const struct rs_storage *storage)
 {
     return rs_storage_flushes(((const struct faulty *)storage)->inner);
@@ -411,6 +416,7 @@ static const struct rs_storage_ops faulty_ops = {
     .scan_all = faulty_scan_all,
     .move = faulty_move,
     .sync = faulty_sync,
+    .lag_ms = faulty_lag_ms,
     .flushes = faulty_flushes,
     .append_create = faulty_append_create,
     .append_open = faulty_append_open,

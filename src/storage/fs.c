@@ -17,6 +17,7 @@
 
 /* What changed so recently may change again without a trace: within a tick of the kernel's clock, or within the second
  * where the file system keeps no fractions. */
+#define REMOTE_LAG_MS 65000
 #define STAMP_MARGIN_NS (10 * 1000 * 1000)
 #define STAMP_MARGIN_COARSE_NS ((int64_t)2 * 1000 * 1000 * 1000)
 /* Somebody else may remove the directory that was just made (fs_prune.c); more often than this is no accident. */
@@ -262,6 +263,13 @@ static void fs_free(struct rs_storage *storage)
     free(fs);
 }
 
+/* Clients of network file systems remember names, and that there is none, for up to a minute (NFS: acdirmax). */
+static int64_t fs_lag_ms(const struct rs_storage *storage)
+{
+    const struct fs *fs = (const struct fs *)storage;
+    return atomic_load(&fs->remote) ? REMOTE_LAG_MS : 0;
+}
+
 static uint64_t fs_flushes(const struct rs_storage *storage)
 {
     const struct fs *fs = (const struct fs *)storage;
@@ -287,6 +295,7 @@ static const struct rs_storage_ops fs_ops = {
     .scan_all = fs_scan_all,
     .move = fs_move,
     .sync = fs_sync,
+    .lag_ms = fs_lag_ms,
     .flushes = fs_flushes,
     .append_create = fs_append_create,
     .append_open = fs_append_open,

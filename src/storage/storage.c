@@ -107,6 +107,11 @@ const char *rs_storage_name(const struct rs_storage *storage)
     return storage->ops->name;
 }
 
+int64_t rs_storage_lag_ms(const struct rs_storage *storage)
+{
+    return storage->ops->lag_ms != NULL ? storage->ops->lag_ms(storage) : 0;
+}
+
 uint64_t rs_storage_flushes(const struct rs_storage *storage)
 {
     return storage->ops->flushes(storage);

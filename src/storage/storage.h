@@ -133,5 +133,7 @@ rs_rc rs_storage_fs_new(const char *root, struct rs_storage **out, struct rs_err
  * half of the machine's, or of the control group's. RS_E_CONFIG if it cannot be used. */
 rs_rc rs_storage_memory_new(uint64_t limit, struct rs_storage **out, struct rs_err *err);
 
+/* How long it may take until every process sees what one has written; 0 on a local disk. */
+int64_t rs_storage_lag_ms(const struct rs_storage *storage);
 /* How many flushes (fsync, fdatasync) were asked for since the start, for the bench and tests. */
 uint64_t rs_storage_flushes(const struct rs_storage *storage);

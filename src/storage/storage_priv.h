@@ -41,6 +41,7 @@ struct rs_storage_ops {
     rs_rc (*move)(struct rs_storage *storage, const char *from, const char *to, struct rs_storage_batch *batch,
                   struct rs_err *err);
     rs_rc (*sync)(struct rs_storage *storage, struct rs_storage_batch *batch, struct rs_err *err);
+    int64_t (*lag_ms)(const struct rs_storage *storage); /* NULL: none */
     uint64_t (*flushes)(const struct rs_storage *storage);
 
     rs_rc (*append_create)(struct rs_storage *storage, const char *path, struct rs_err *err);

@@ -17,6 +17,8 @@
 #include "storage/faulty.h"
 #include "storage/storage.h"
 
+#define FIXTURE_GRACE_S 3600
+
 struct fixture {
     char root[64];
     char state[64];             /* the state directory */
@@ -47,8 +49,8 @@ void fixture_remove(struct fixture *f, const char *path);
 void fixture_age(struct fixture *f, const char *path, int seconds); /* sets its times back */
 /* The content as a NUL-terminated text; the caller frees. */
 char *fixture_read(struct fixture *f, const char *path);
-/* Every path below the root, sorted, a line each: "path/" of directories, "path=<content or size>" of files. The
- * caller frees. */
+/* Every path below the root, sorted, a line each: "path/" of directories, "path=<content or size>" of files, but
+ * for roadstead/v1/servers. The caller frees. */
 char *fixture_tree(struct fixture *f);
 
 struct rs_digest digest_of(const char *text);

@@ -171,7 +171,9 @@ static void test_whole(void **state)
                               "docker/registry/v2/repositories/lib/app/_layers/sha256/\n"
                               "docker/registry/v2/repositories/lib/app/_layers/sha256/" HEX "/\n"
                               "docker/registry/v2/repositories/lib/app/_layers/sha256/" HEX "/link=sha256:" HEX "\n"
-                              "docker/registry/v2/repositories/lib/app/_uploads/\n");
+                              "docker/registry/v2/repositories/lib/app/_uploads/\n"
+                              "roadstead/\n"
+                              "roadstead/v1/\n");
 }
 
 static void test_empty_blob(void **state)

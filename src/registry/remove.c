@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The order in which a remover does things is what makes it safe (docs/COLLECTION.md has the argument): the tombstones
+ * are there before it looks at what it is about to take, and go when all of it is done. Nothing of the look is
+ * remembered from one call to the next.
+ *
+ * Manifests go durably: after a crash a revision must not come back whose blobs are gone. A link that comes back
+ * without its data is no blob, and data that come back without a link are garbage again: neither is synced.
+ */
+#include "registry/remove.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "layout/link.h"
+#include "layout/paths.h"
+#include "layout/walk.h"
+#include "registry/presence.h"
+#include "registry/registry_priv.h"
+#include "registry/tombstone.h"
+
+#define OPEN_MS 2000 /* others may look for an instant whether somebody has the lock */
+#define PAUSE_MS 10
+
+struct rs_remover {
+    struct rs_storage *storage;
+    struct rs_storage_file *lock;
+    int64_t began_s;
+};
+
+/* --- begin and end --- */
+
+static rs_rc take_lock(struct rs_storage *storage, struct rs_storage_file **out, struct rs_err *err)
+{
+    int64_t end_ms = rs_mono_ms() + OPEN_MS;
+    rs_rc rc = rs_presence_lock_remover(storage, out, err);
+    while (rc == RS_E_BUSY && rs_mono_ms() < end_ms) {
+        rs_sleep_ms(PAUSE_MS);
+        rc = rs_presence_lock_remover(storage, out, err);
+    }
+    if (rc == RS_E_BUSY)
+        return rs_err_set(err, RS_E_BUSY, "another collection is going on in this storage: wait until it has ended");
+    return rc;
+}
+
+/* What the storage's own clock shows: that of what was written a moment ago. */
+static rs_rc read_clock(struct rs_storage *storage, int64_t *out_s, struct rs_err *err)
+{
+    struct rs_path path;
+    struct rs_storage_stat st;
+    RS_TRY(rs_storage_stat(storage, rs_path_collector(&path, RS_STR("grace")), &st, err));
+    *out_s = st.mtime_s;
+    return RS_OK;
+}
+
+/* Says the strictest, then counts, then says what holds: see WHO IS THERE in presence.c. */
+static rs_rc agree(struct rs_storage *storage, int64_t own_s, bool alone, int64_t *out_grace_s, struct rs_err *err)
+{
+    size_t servers;
+    int64_t theirs_s;
+    RS_TRY(rs_presence_tell_grace(storage, alone ? 0 : own_s, err));
+    RS_TRY(rs_presence_count(storage, &servers, &theirs_s, err));
+    *out_grace_s = alone && servers == 0 ? 0 : RS_MAX(own_s, theirs_s);
+    return rs_presence_tell_grace(storage, *out_grace_s, err);
+}
+
+rs_rc rs_remover_open(struct rs_registry *registry, int64_t grace_s, bool alone, struct rs_remover **out,
+                      int64_t *out_grace_s, struct rs_err *err)
+{
+    RS_AUTO(rs_remover_close) struct rs_remover *r = rs_calloc(1, sizeof *r);
+    r->storage = registry->storage;
+    RS_TRY(rs_presence_ensure(registry->presence, err));
+    RS_TRY(take_lock(r->storage, &r->lock, err));
+    RS_TRY(rs_tombstones_lift(r->storage, err)); /* of one that was killed */
+    RS_TRY(agree(r->storage, grace_s, alone, out_grace_s, err));
+    RS_TRY(read_clock(r->storage, &r->began_s, err));
+    *out = rs_take(&r);
+    return RS_OK;
+}
+
+int64_t rs_remover_began_s(const struct rs_remover *remover)
+{
+    return remover->began_s;
+}
+
+void rs_remover_close(struct rs_remover **remover)
+{
+    struct rs_remover *r = rs_take(remover);
+    if (r == NULL)
+        return;
+    if (r->lock != NULL)
+        rs_presence_forget_grace(r->storage);
+    rs_storage_append_close(&r->lock);
+    free(r);
+}
+
+/* --- the second look at blobs: is there a link or a revision of them anywhere? --- */
+
+struct look {
+    struct rs_remover *remover;
+    struct rs_removal **sorted; /* by digest */
+    size_t count;
+    bool (*goes_on)(void *ctx);
+    void *ctx;
+    bool ended_early;
+    rs_rc rc;
+    struct rs_err *err;
+};
+
+static int compare(const void *a, const void *b)
+{
+    return strcmp((*(struct rs_removal *const *)a)->digest.text, (*(struct rs_removal *const *)b)->digest.text);
+}
+
+static bool visit_digest(void *ctx, const struct rs_digest *digest)
+{
+    struct look *look = ctx;
+    const struct rs_removal wanted = {.digest = *digest}, *key = &wanted;
+    struct rs_removal **found = bsearch(&key, look->sorted, look->count, sizeof *look->sorted, compare);
+    if (found != NULL)
+        (*found)->result = RS_REMOVAL_SPARED;
+    return true;
+}
+
+static rs_rc look_below(struct look *look, const char *path, enum rs_hash_alg alg)
+{
+    return rs_digests_walk(look->remover->storage, path, alg, visit_digest, look, look->err);
+}
+
+/* A link of another algorithm's digest may lead to a blob as well: registry:2's aliases. */
+struct aliases {
+    struct look *look;
+    rs_str repository;
+};
+
+static bool visit_alias(void *ctx, const struct rs_digest *digest)
+{
+    struct aliases *a = ctx;
+    struct rs_path path;
+    struct rs_digest target;
+    rs_path_layer_link(&path, a->repository, digest);
+    rs_rc rc = rs_link_follow(a->look->remover->storage, path.z, digest, &target, a->look->err);
+    if (rc == RS_OK && !rs_digest_eq(&target, digest))
+        visit_digest(a->look, &target);
+    if (rc != RS_OK && rc != RS_E_NOT_FOUND)
+        a->look->rc = rc;
+    return a->look->rc == RS_OK;
+}
+
+static bool visit_repository(void *ctx, rs_str name, unsigned parts)
+{
+    struct look *look = ctx;
+    struct rs_path path;
+    struct aliases aliases = {look, name};
+    for (int alg = 0; alg < RS_HASH_ALGS && look->rc == RS_OK; alg++) {
+        if ((parts & RS_PART_LAYERS) != 0)
+            look->rc = look_below(look, rs_path_layer_links(&path, name, (enum rs_hash_alg)alg), (enum rs_hash_alg)alg);
+        if (look->rc == RS_OK && (parts & RS_PART_MANIFESTS) != 0)
+            look->rc = look_below(look, rs_path_revisions(&path, name, (enum rs_hash_alg)alg), (enum rs_hash_alg)alg);
+    }
+    if (look->rc == RS_OK && (parts & RS_PART_LAYERS) != 0) {
+        rs_path_layer_links(&path, name, RS_SHA512);
+        rs_rc rc = rs_digests_walk(look->remover->storage, path.z, RS_SHA512, visit_alias, &aliases, look->err);
+        look->rc = look->rc == RS_OK ? rc : look->rc;
+    }
+    look->ended_early = look->goes_on != NULL && !look->goes_on(look->ctx);
+    return look->rc == RS_OK && !look->ended_early;
+}
+
+/* Those that are needed are SPARED afterwards. */
+static rs_rc look_everywhere(struct look *look, struct rs_removal *items, size_t count)
+{
+    RS_AUTO(rs_free_ptr) struct rs_removal **sorted = rs_calloc(count + 1, sizeof *sorted);
+    for (size_t i = 0; i < count; i++)
+        sorted[i] = &items[i];
+    qsort(sorted, count, sizeof *sorted, compare);
+    look->sorted = sorted;
+    look->count = count;
+    rs_rc rc = rs_repositories_walk(look->remover->storage, visit_repository, look, look->err);
+    return look->rc != RS_OK ? look->rc : rc;
+}
+
+/* --- taking --- */
+
+/* Looks once more, and removes it with its directory. */
+static rs_rc take_one(struct rs_remover *r, const char *path, int64_t before_s, struct rs_removal *item,
+                      struct rs_storage_batch *batch, struct rs_err *err)
+{
+    struct rs_path parent;
+    struct rs_storage_stat st;
+    rs_rc rc = rs_storage_stat(r->storage, path, &st, err);
+    if (rc == RS_OK && st.mtime_s >= before_s) {
+        item->result = RS_REMOVAL_SPARED;
+        return RS_OK;
+    }
+    if (rc != RS_OK && rc != RS_E_NOT_FOUND)
+        return rc;
+    if (rc == RS_OK)
+        RS_TRY(rs_storage_remove(r->storage, path, NULL, err));
+    parent.len = strlen(path);
+    memcpy(parent.z, path, parent.len + 1);
+    RS_TRY(rs_storage_prune(r->storage, rs_path_parent(&parent), 1, batch, err));
+    item->result = rc == RS_OK ? RS_REMOVAL_DONE : RS_REMOVAL_MISSING;
+    item->size = rc == RS_OK && item->kind == RS_REMOVE_BLOB ? st.size : 0;
+    return RS_OK;
+}
+
+static const char *path_of(const struct rs_removal *item, struct rs_path *path)
+{
+    if (item->kind == RS_REMOVE_BLOB)
+        return rs_path_blob(path, &item->digest);
+    if (item->kind == RS_REMOVE_LINK)
+        return rs_path_layer_link(path, item->repository, &item->digest);
+    return rs_path_revision_link(path, item->repository, &item->digest);
+}
+
+static rs_rc take_all(struct rs_remover *r, int64_t before_s, struct rs_removal *items, size_t count,
+                      bool (*goes_on)(void *ctx), void *ctx, struct rs_err *err)
+{
+    struct rs_path path;
+    RS_AUTO(rs_storage_batch_release) struct rs_storage_batch batch;
+    rs_storage_batch_init(&batch);
+    for (size_t i = 0; i < count && (goes_on == NULL || goes_on(ctx)); i++) {
+        struct rs_removal *item = &items[i];
+        bool is_durable = item->kind == RS_REMOVE_MANIFEST;
+        if (item->result == RS_REMOVAL_LEFT)
+            RS_TRY(take_one(r, path_of(item, &path), before_s, item, is_durable ? &batch : NULL, err));
+    }
+    return rs_storage_sync(r->storage, &batch, err);
+}
+
+static rs_rc look_and_take(struct rs_remover *r, int64_t before_s, struct rs_removal *items, size_t count,
+                           bool (*goes_on)(void *ctx), void *ctx, struct rs_err *err)
+{
+    struct look look = {.remover = r, .goes_on = goes_on, .ctx = ctx, .err = err};
+    if (items[0].kind == RS_REMOVE_BLOB)
+        RS_TRY(look_everywhere(&look, items, count));
+    if (look.ended_early)
+        return RS_OK;
+    return take_all(r, before_s, items, count, goes_on, ctx, err);
+}
+
+/* Until every process must see the tombstones, and we what every process had written before it saw them. */
+static bool settle(struct rs_remover *r, bool (*goes_on)(void *ctx), void *ctx)
+{
+    int64_t end_ms = rs_mono_ms() + 2 * rs_storage_lag_ms(r->storage);
+    while (rs_mono_ms() < end_ms && (goes_on == NULL || goes_on(ctx)))
+        rs_sleep_ms(PAUSE_MS);
+    return rs_mono_ms() >= end_ms;
+}
+
+rs_rc rs_remover_take(struct rs_remover *r, int64_t before_s, struct rs_removal *items, size_t count,
+                      bool (*goes_on)(void *ctx), void *ctx, struct rs_err *err)
+{
+    RS_ASSERT(count <= RS_REMOVALS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        RS_ASSERT(items[i].kind == items[0].kind);
+        items[i].result = RS_REMOVAL_LEFT;
+        items[i].size = 0;
+    }
+    if (count == 0)
+        return RS_OK;
+    RS_TRY(rs_tombstones_put(r->storage, items, count, err));
+    rs_rc rc = RS_OK;
+    if (settle(r, goes_on, ctx))
+        rc = look_and_take(r, before_s, items, count, goes_on, ctx, err);
+    rs_rc lifted = rs_tombstones_lift(r->storage, rc == RS_OK ? err : NULL);
+    return rc != RS_OK ? rc : lifted;
+}
