@@ -73,7 +73,8 @@ static struct rs_manifest_rules manifest_rules(const struct rs_config_validation
     };
 }
 
-static rs_rc attach(struct rs_opened *o, const char *state_dir, struct rs_err *err)
+/* grace_s: a server's, to whose answers clients hold; a command promises nothing. */
+static rs_rc attach(struct rs_opened *o, const char *state_dir, int64_t grace_s, struct rs_err *err)
 {
     RS_AUTO(rs_free_ptr)
     struct rs_platform *platforms = rs_calloc(o->config->validation.list_count + 1, sizeof *platforms);
@@ -84,6 +85,7 @@ static rs_rc attach(struct rs_opened *o, const char *state_dir, struct rs_err *e
     const struct rs_registry_config config = {
         .manifest_cache_bytes = (size_t)o->config->manifest_cache,
         .state_dir = o->state.path,
+        .grace_s = grace_s,
         .rules = manifest_rules(&o->config->validation, platforms),
     };
     return rs_registry_new(&config, o->storage, &o->registry, err);
@@ -91,7 +93,7 @@ static rs_rc attach(struct rs_opened *o, const char *state_dir, struct rs_err *e
 
 rs_rc rs_opened_attach(struct rs_opened *opened, struct rs_err *err)
 {
-    return attach(opened, opened->config->state_dir, err);
+    return attach(opened, opened->config->state_dir, opened->config->collection.grace_ms / 1000, err);
 }
 
 void rs_opened_close(struct rs_opened *opened)
@@ -133,7 +135,7 @@ static rs_rc load(const char *path, struct rs_opened *o, struct report *told, st
     rs_log_configure(log->format, log->level, log->fields, log->field_count);
     RS_TRY(rs_process_become(o->config->user, err));
     RS_TRY(check_root(o->config, err));
-    return attach(o, "", err);
+    return attach(o, "", 0, err);
 }
 
 int rs_opened_open(const char *path, struct rs_opened *out)

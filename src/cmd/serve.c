@@ -195,6 +195,15 @@ static rs_rc start_upkeep(struct service *s, struct rs_err *err)
     return rs_upkeep_start(&config, &s->upkeep, err);
 }
 
+/* Whoever cannot be seen by collectors can promise nothing: pushes fail until he can. Pulls go on. */
+static void announce(const struct service *s)
+{
+    struct rs_err err = {0};
+
+    if (rs_registry_announce(s->o.registry, &err) != RS_OK)
+        rs_log(RS_LOG_WARN, "pushes will be refused: %s", err.text);
+}
+
 /* The sockets are bound before the privileges go, what is on disk is made after. */
 static rs_rc start(const char *path, struct service *s, struct rs_err *err)
 {
@@ -205,6 +214,7 @@ static rs_rc start(const char *path, struct service *s, struct rs_err *err)
     RS_TRY(make_server(s, err));
     RS_TRY(rs_process_become(s->o.config->user, err));
     RS_TRY(make_registry(s, err));
+    announce(s);
     RS_TRY(rs_health_start(s->health, err));
     RS_TRY(rs_http_start(s->server, err));
     RS_TRY(rs_debug_start(s->debug, s->server, s->health, err));
