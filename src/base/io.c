@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,6 +27,19 @@ void rs_dir_close(DIR **dir)
     if (*dir != NULL)
         closedir(*dir);
     *dir = NULL;
+}
+
+int rs_fd_nameless(const char *directory)
+{
+    int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
+        return fd;
+    char path[PATH_MAX];
+    int n = snprintf(path, sizeof path, "%s/nameless-XXXXXX", directory);
+    fd = n < (int)sizeof path ? mkostemp(path, O_CLOEXEC) : -1;
+    if (fd >= 0)
+        unlink(path);
+    return fd;
 }
 
 rs_rc rs_write_all(int fd, const void *data, size_t len, struct rs_err *err)

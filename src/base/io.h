@@ -12,6 +12,8 @@
 void rs_fd_close(int *fd);    /* for RS_AUTO: closes what is not negative, and sets -1 */
 int rs_fd_take(int *fd);      /* hands it over: returns it and sets -1 */
 void rs_dir_close(DIR **dir); /* for RS_AUTO: closes what is open, and nulls it */
+/* A new file in the directory that has no name there, and so leaves nothing behind; -1 with errno. */
+int rs_fd_nameless(const char *directory);
 
 /* Writes all bytes; the error is errno's. */
 rs_rc rs_write_all(int fd, const void *data, size_t len, struct rs_err *err);

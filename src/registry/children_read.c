@@ -14,7 +14,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -149,20 +148,6 @@ static struct column *column_new(int fd, off_t at)
     return c;
 }
 
-/* A file without a name, or -1. */
-static int open_nameless(const char *directory)
-{
-    int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
-        return fd;
-    char path[PATH_MAX];
-    int n = snprintf(path, sizeof path, "%s/children-XXXXXX", directory);
-    fd = n < (int)sizeof path ? mkostemp(path, O_CLOEXEC) : -1;
-    if (fd >= 0)
-        unlink(path);
-    return fd;
-}
-
 /* --- collecting and sorting --- */
 
 /* A name in the area: its first bytes as a number, to compare them at once. */
@@ -234,7 +219,7 @@ static void sort_items(struct reading *r)
 static void spill(struct reading *r)
 {
     if (r->runs_fd < 0) {
-        r->runs_fd = open_nameless(r->state_dir);
+        r->runs_fd = rs_fd_nameless(r->state_dir);
         r->no_room = r->runs_fd < 0;
         if (r->no_room)
             return;
@@ -462,7 +447,7 @@ static struct rs_children *finish_in_file(struct reading *r, const struct rs_chi
     RS_AUTO(rs_children_unref) struct rs_children *c = children_new(sizeof *c);
     RS_AUTO(output_release) struct output o = {0};
     size_t pair = sizeof(struct rs_children_note_pair);
-    c->fd = open_nameless(r->state_dir);
+    c->fd = rs_fd_nameless(r->state_dir);
     c->notes_at = (off_t)((r->count + 2) / 2 * 2 * sizeof(uint64_t));
     off_t names_at = c->notes_at + (off_t)(r->count * pair);
     size_t size = (size_t)names_at + r->name_bytes;
