@@ -33,6 +33,21 @@ rs_rc rs_json_check(rs_str bytes, struct rs_err *err)
     return RS_OK;
 }
 
+bool rs_json_folds_to(const char *key, const char *name)
+{
+    for (; *key != '\0' && *name != '\0'; key++, name++) {
+        rs_str rest = rs_str_c(key);
+        char c = *key;
+        if (rs_str_starts(rest, RS_STR("\xc5\xbf")))
+            c = 's', key += 1;
+        else if (rs_str_starts(rest, RS_STR("\xe2\x84\xaa")))
+            c = 'k', key += 2;
+        if (!rs_str_eq_nocase((rs_str){&c, 1}, (rs_str){name, 1}))
+            return false;
+    }
+    return *key == '\0' && *name == '\0';
+}
+
 void rs_json_free(json_t **json)
 {
     json_decref(*json);

@@ -77,22 +77,6 @@ static rs_rc load(const struct parser *p, rs_str bytes, size_t flags, json_t **o
     return RS_OK;
 }
 
-/* As Go's decoder compares: ASCII letters, and the two characters beyond ASCII that fold to one (long s, Kelvin). */
-static bool folds_to(const char *key, const char *name)
-{
-    for (; *key != '\0' && *name != '\0'; key++, name++) {
-        rs_str rest = rs_str_c(key);
-        char c = *key;
-        if (rs_str_starts(rest, RS_STR("\xc5\xbf")))
-            c = 's', key += 1;
-        else if (rs_str_starts(rest, RS_STR("\xe2\x84\xaa")))
-            c = 'k', key += 2;
-        if (!rs_str_eq_nocase((rs_str){&c, 1}, (rs_str){name, 1}))
-            return false;
-    }
-    return *key == '\0' && *name == '\0';
-}
-
 static rs_rc check_keys(const struct parser *p, const char *where, json_t *object, const char *const *names)
 {
     const char *key;
@@ -100,7 +84,7 @@ static rs_rc check_keys(const struct parser *p, const char *where, json_t *objec
     json_object_foreach(object, key, value)
     {
         for (const char *const *name = names; *name != NULL; name++) {
-            if (strcmp(key, *name) != 0 && folds_to(key, *name))
+            if (strcmp(key, *name) != 0 && rs_json_folds_to(key, *name))
                 return invalid(p, "%s: \"%s\" must be written \"%s\"", where, key, *name);
         }
     }

@@ -68,3 +68,13 @@ struct rs_referrer {
  * rs_manifest_parse refuses, so this looks at nothing else, and passes by annotations that are no strings. Docker's
  * types know no subject. Strings live in the arena. */
 bool rs_manifest_referrer(rs_str bytes, struct rs_arena *arena, struct rs_referrer *out);
+
+/* Told of each digest that stored bytes name, as often as they do: those of an index as RS_ROLE_MANIFEST, though they
+ * may be layers (BuildKit's cache). */
+typedef void rs_manifest_need_visit(void *ctx, enum rs_descriptor_role role, const struct rs_digest *digest);
+/* All that stored bytes need, and their subject: also of what rs_manifest_parse refuses and an older registry may have
+ * accepted, of OCI's artifact manifest (its blobs are layers) and of Docker schema 1. Never too little: RS_E_INVALID,
+ * with what and where, if anything of it is not understood; some may have been told by then. The arena is for what is
+ * read on the way. */
+rs_rc rs_manifest_needs(rs_str bytes, struct rs_arena *arena, rs_manifest_need_visit *visit, void *ctx,
+                        struct rs_err *err);
