@@ -27,12 +27,6 @@ static int64_t now_ns(clockid_t clock)
 }
 
 /* The coarse clock advances with the kernel's tick, some ms, and costs a fifth. */
-void rs_sleep_ms(int64_t ms)
-{
-    const struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    nanosleep(&t, NULL);
-}
-
 int64_t rs_mono_ms(void)
 {
     return now_ns(CLOCK_MONOTONIC_COARSE) / NS_PER_MS;
@@ -41,6 +35,17 @@ int64_t rs_mono_ms(void)
 int64_t rs_mono_us(void)
 {
     return now_ns(CLOCK_MONOTONIC) / 1000;
+}
+
+int64_t rs_wall_ms(void)
+{
+    return now_ns(CLOCK_REALTIME_COARSE) / NS_PER_MS;
+}
+
+void rs_sleep_ms(int64_t ms)
+{
+    const struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    nanosleep(&t, NULL);
 }
 
 int64_t rs_wall_s(void)

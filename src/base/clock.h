@@ -10,7 +10,8 @@
 void rs_sleep_ms(int64_t ms); /* a signal may end it early */
 int64_t rs_mono_ms(void);     /* milliseconds of a clock that never jumps; as exact as the kernel's tick (1 to 10 ms) */
 int64_t rs_mono_us(void);
-int64_t rs_wall_s(void); /* seconds since 1970, UTC */
+int64_t rs_wall_ms(void); /* milliseconds since 1970, as exact as rs_mono_ms */
+int64_t rs_wall_s(void);  /* seconds since 1970, UTC */
 
 #define RS_HTTP_DATE_SIZE 30 /* "Sun, 06 Nov 1994 08:49:37 GMT" and NUL */
 void rs_http_date(int64_t wall_s, char out[RS_HTTP_DATE_SIZE]);

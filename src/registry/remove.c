@@ -20,11 +20,13 @@
 
 #define OPEN_MS 2000 /* others may look for an instant whether somebody has the lock */
 #define PAUSE_MS 10
+#define SET_BACK_MS 50 /* both clocks are as exact as the kernel's tick */
 
 struct rs_remover {
     struct rs_storage *storage;
     struct rs_storage_file *lock;
     int64_t began_s;
+    int64_t ahead_ms; /* how far the wall clock was ahead of the one that never jumps */
 };
 
 /* --- begin and end --- */
@@ -52,6 +54,34 @@ static rs_rc read_clock(struct rs_storage *storage, int64_t *out_s, struct rs_er
     return RS_OK;
 }
 
+static int64_t ahead_ms(void)
+{
+    return rs_wall_ms() - rs_mono_ms();
+}
+
+/* A clock that was set back makes what is renewed now look old: nothing may be judged by it any more. */
+static rs_rc check_clock(const struct rs_remover *r, struct rs_err *err)
+{
+    int64_t back_ms = r->ahead_ms - ahead_ms();
+    if (back_ms <= SET_BACK_MS)
+        return RS_OK;
+    return rs_err_set(err, RS_E_UNAVAILABLE,
+                      "the clock was set back by %lld ms while the collection was going on: start it again",
+                      (long long)back_ms);
+}
+
+/* Without a grace everything counts that was written before this second: so the second has to pass. */
+static rs_rc wait_for_next_second(struct rs_remover *r, struct rs_err *err)
+{
+    int64_t before_s = r->began_s;
+    while (r->began_s == before_s) {
+        rs_sleep_ms(PAUSE_MS);
+        RS_TRY(rs_presence_tell_grace(r->storage, 0, err));
+        RS_TRY(read_clock(r->storage, &r->began_s, err));
+    }
+    return RS_OK;
+}
+
 /* Says the strictest, then counts, then says what holds: see WHO IS THERE in presence.c. */
 static rs_rc agree(struct rs_storage *storage, int64_t own_s, bool alone, int64_t *out_grace_s, struct rs_err *err)
 {
@@ -72,7 +102,10 @@ rs_rc rs_remover_open(struct rs_registry *registry, int64_t grace_s, bool alone,
     RS_TRY(take_lock(r->storage, &r->lock, err));
     RS_TRY(rs_tombstones_lift(r->storage, err)); /* of one that was killed */
     RS_TRY(agree(r->storage, grace_s, alone, out_grace_s, err));
+    r->ahead_ms = ahead_ms();
     RS_TRY(read_clock(r->storage, &r->began_s, err));
+    if (*out_grace_s == 0)
+        RS_TRY(wait_for_next_second(r, err));
     *out = rs_take(&r);
     return RS_OK;
 }
@@ -194,6 +227,7 @@ static rs_rc take_one(struct rs_remover *r, const char *path, int64_t before_s, 
     }
     if (rc != RS_OK && rc != RS_E_NOT_FOUND)
         return rc;
+    RS_TRY(check_clock(r, err)); /* behind the look */
     if (rc == RS_OK)
         RS_TRY(rs_storage_remove(r->storage, path, NULL, err));
     parent.len = strlen(path);

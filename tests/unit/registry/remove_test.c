@@ -345,6 +345,33 @@ static void test_a_listing_that_breaks_off_spares_all(void **state)
     rs_remover_close(&remover);
 }
 
+/* The build puts this before the real one (--wrap). */
+static int64_t set_back_ms;
+int64_t __real_rs_wall_ms(void);
+int64_t __wrap_rs_wall_ms(void);
+int64_t __wrap_rs_wall_ms(void)
+{
+    return __real_rs_wall_ms() - set_back_ms;
+}
+
+static void test_a_clock_that_is_set_back_ends_it(void **state)
+{
+    struct fixture *f = *state;
+    struct rs_path path;
+    int64_t before_s;
+    struct rs_digest digest = old_blob(f, "left", false);
+    struct rs_removal item = one(RS_REMOVE_BLOB, &digest);
+    struct rs_remover *remover = open_remover(f, &before_s);
+    set_back_ms = 60000;
+    assert_rc(f, RS_E_UNAVAILABLE, rs_remover_take(remover, before_s, &item, 1, NULL, NULL, &f->err));
+    assert_true(exists(f, rs_path_blob(&path, &digest)));
+    set_back_ms = -60000; /* set on: what is renewed looks younger still */
+    assert_ok(f, rs_remover_take(remover, before_s, &item, 1, NULL, NULL, &f->err));
+    assert_int_equal(item.result, RS_REMOVAL_DONE);
+    rs_remover_close(&remover);
+    set_back_ms = 0;
+}
+
 static void test_many_at_once(void **state)
 {
     struct fixture *f = *state;
@@ -384,6 +411,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_alone_there_is_no_grace, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_can_be_ended, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_a_listing_that_breaks_off_spares_all, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_a_clock_that_is_set_back_ends_it, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_many_at_once, fixture_setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
