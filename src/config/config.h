@@ -189,6 +189,20 @@ struct rs_config_retention {
     size_t rule_count;
 };
 
+/* An entry of roadstead.immutable_tags. */
+struct rs_config_immutable {
+    struct rs_config_list repositories; /* globs (base/glob.h), known to be right; at least one */
+    struct rs_config_list tags;         /* the same; all tags by default */
+};
+
+/* An entry of roadstead.quotas. */
+struct rs_config_quota {
+    struct rs_config_list repositories; /* globs, known to be right; at least one */
+    uint64_t size;                      /* bytes, at least 1 */
+};
+
+#define RS_CONFIG_QUOTAS_MAX 64
+
 struct rs_config {
     struct rs_config_log log;
     struct rs_config_storage storage;
@@ -198,6 +212,10 @@ struct rs_config {
     struct rs_config_health health;
     struct rs_config_collection collection;
     struct rs_config_retention retention;
+    const struct rs_config_immutable *immutable;
+    size_t immutable_count;
+    const struct rs_config_quota *quotas;
+    size_t quota_count;           /* at most RS_CONFIG_QUOTAS_MAX */
     uint64_t catalog_max_entries; /* n above: 400 */
     uint64_t tags_max_tags;       /* n above is lowered to it */
     uint64_t manifest_cache;      /* bytes; 0: no cache */

@@ -54,6 +54,10 @@ void config_finish_validation(struct config_load *l);
 void config_rules_health(struct config_load *l);
 void config_rules_retention(struct config_load *l);
 void config_finish_retention(struct config_load *l);
+/* Entries of the item's list `name`, if it is there: patterns (base/glob.h), none empty. path: of the item. */
+void config_check_globs(struct config_load *l, const struct rs_yaml *item, const char *name, const char *path);
+void config_rules_policy(struct config_load *l);
+void config_finish_policy(struct config_load *l);
 bool config_is_url(rs_str url); /* http:// or https:// and a host */
 /* Headers that are sent: names, values without control characters, none that frames a message. */
 void config_check_headers(struct config_load *l, const struct rs_yaml *headers, const char *path);

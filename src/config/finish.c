@@ -198,6 +198,7 @@ void config_finish(struct config_load *l)
     config_finish_retention(l);
     finish_listen(l);
     config_finish_validation(l);
+    config_finish_policy(l);
     config->http.host = without_slashes(l, config->http.host);
     config->http.prefix = without_slashes(l, config->http.prefix);
     if (config->log.access_disabled)

@@ -215,4 +215,5 @@ void config_rules(struct config_load *l)
     config_rules_validation(l);
     config_rules_health(l);
     config_rules_retention(l);
+    config_rules_policy(l);
 }

@@ -1,27 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* roadstead.retention.rules. They remove: whatever is not quite understood is an error. */
 #include "base/clock.h"
-#include "base/glob.h"
 #include "config/config_priv.h"
 
 #define LIST "roadstead.retention.rules"
 #define PULLED_MS_MIN (INT64_C(3600) * 1000) /* records of pulls are no finer */
-
-static void check_globs(struct config_load *l, const struct rs_yaml *item, const char *name, const char *path)
-{
-    const struct rs_yaml *node = rs_yaml_get(item, name);
-    struct rs_err err;
-    if (rs_yaml_is_null(node) || node->kind == RS_YAML_MAP)
-        return;
-    struct rs_config_list globs = config_value_list(l->arena, node);
-    for (size_t i = 0; i < globs.count; i++) {
-        rs_str glob = rs_str_c(globs.items[i]);
-        if (glob.len == 0)
-            config_error(l, node, path, "entry %zu of %s is empty", i + 1, name);
-        else if (rs_glob_check(glob, &err) != RS_OK)
-            config_error(l, node, path, "entry %zu of %s: %s", i + 1, name, err.text);
-    }
-}
 
 /* Whether a number or duration is there and more than 0. What cannot be read was reported, and counts. */
 static bool is_given(const struct rs_yaml *item, const char *name)
@@ -51,8 +34,8 @@ static void check_rule(struct config_load *l, const struct rs_yaml *item, const 
     const struct rs_yaml *repositories = rs_yaml_get(item, "repositories");
     if (rs_yaml_is_null(repositories) || (repositories->kind == RS_YAML_LIST && repositories->count == 0))
         config_error(l, item, path, "needs \"repositories\" (patterns of names, such as team/**)");
-    check_globs(l, item, "repositories", path);
-    check_globs(l, item, "keep_tags", path);
+    config_check_globs(l, item, "repositories", path);
+    config_check_globs(l, item, "keep_tags", path);
     if (!is_given(item, "keep_last") && !is_given(item, "older_than") && !is_given(item, "not_pulled_for"))
         config_error(l, item, path, "needs keep_last, older_than or not_pulled_for: it says nothing of what may go");
     check_pulled(l, item, path);

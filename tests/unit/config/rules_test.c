@@ -279,6 +279,82 @@ static void notifications(void **state)
     check_cases(cases, RS_COUNT(cases));
 }
 
+static void policies(void **state)
+{
+#define IMMUTABLE GOOD "roadstead:\n  immutable_tags:\n"
+#define QUOTAS GOOD "roadstead:\n  quotas:\n"
+    static const struct told_case cases[] = {
+        {IMMUTABLE "  - {repositories: ['**']}\n  - {repositories: [a, 'b/**'], tags: ['v*', '[0-9]*']}\n", NULL, ""},
+        {IMMUTABLE "  - {repositories: bare, tags: bare}\n", NULL, ""},
+        {GOOD "roadstead: {immutable_tags: [], quotas: []}\n", NULL, ""},
+        {GOOD "roadstead: {immutable_tags: {repositories: [a]}}\n", NULL, "E 3 roadstead.immutable_tags\n"},
+        {IMMUTABLE "  -\n", NULL, "E 5 roadstead.immutable_tags[0]\n"},
+        {IMMUTABLE "  - text\n", NULL, "E 5 roadstead.immutable_tags[0]\n"},
+        {IMMUTABLE "  - {tags: [a]}\n", NULL, "E 5 roadstead.immutable_tags[0]\n"},
+        {IMMUTABLE "  - {repositories: []}\n", NULL, "E 5 roadstead.immutable_tags[0]\n"},
+        {IMMUTABLE "  - {repositories: [a], tags: []}\n", NULL, "E 5 roadstead.immutable_tags[0]\n"},
+        {IMMUTABLE "  - {repositories: [a, '']}\n", NULL, "E 5 roadstead.immutable_tags[0]\n"},
+        {IMMUTABLE "  - {repositories: [a, ~]}\n", NULL, "E 5 roadstead.immutable_tags[0]\n"},
+        {IMMUTABLE "  - {repositories: {a: b}}\n", NULL, "E 5 roadstead.immutable_tags[0].repositories\n"},
+        {IMMUTABLE "  - {repositories: [a], tags: [{b: c}]}\n", NULL, "E 5 roadstead.immutable_tags[0].tags\n"},
+        {IMMUTABLE "  - {repositories: [a], tag: [b]}\n", NULL, "E 5 roadstead.immutable_tags[0].tag\n"},
+        {IMMUTABLE "  - {repositories: [a]}\n  - repositories:\n    - a\n    - '[b'\n", NULL,
+         "E 8 roadstead.immutable_tags[1]\n"},
+        {IMMUTABLE "  - {repositories: [a], tags: ['b\\']}\n", NULL, "E 5 roadstead.immutable_tags[0]\n"},
+        {GOOD, "ROADSTEAD_IMMUTABLE_TAGS_0_REPOSITORIES=['a']", ""},
+        {GOOD, "ROADSTEAD_IMMUTABLE_TAGS_0_TAGS=['a']",
+         "E ROADSTEAD_IMMUTABLE_TAGS_0_TAGS roadstead.immutable_tags[0]\n"},
+        {GOOD, "ROADSTEAD_IMMUTABLE_TAGS=[{repositories: ['[a']}]",
+         "E ROADSTEAD_IMMUTABLE_TAGS roadstead.immutable_tags[0]\n"},
+        {QUOTAS "  - {repositories: ['**'], size: 10GiB}\n  - {repositories: [a], size: 1}\n", NULL, ""},
+        {QUOTAS "  - {repositories: [a]}\n", NULL, "E 5 roadstead.quotas[0]\n"},
+        {QUOTAS "  - {size: 1}\n", NULL, "E 5 roadstead.quotas[0]\n"},
+        {QUOTAS "  -\n", NULL, "E 5 roadstead.quotas[0]\nE 5 roadstead.quotas[0]\n"},
+        {QUOTAS "  - {repositories: [a], size: 0}\n", NULL, "E 5 roadstead.quotas[0].size\n"},
+        {QUOTAS "  - {repositories: [a], size: -1}\n", NULL, "E 5 roadstead.quotas[0].size\n"},
+        {QUOTAS "  - {repositories: [a], size: lots}\n", NULL, "E 5 roadstead.quotas[0].size\n"},
+        {QUOTAS "  - {repositories: ['[a'], size: 1}\n", NULL, "E 5 roadstead.quotas[0]\n"},
+        {QUOTAS "  - {repositories: [a], size: 1, tags: [b]}\n", NULL, "E 5 roadstead.quotas[0].tags\n"},
+        {GOOD, "ROADSTEAD_QUOTAS_0_REPOSITORIES=['a']\nROADSTEAD_QUOTAS_0_SIZE=5GiB", ""},
+    };
+    (void)state;
+    check_cases(cases, RS_COUNT(cases));
+}
+
+static void policies_are_read(void **state)
+{
+    struct loaded loaded = load(IMMUTABLE "  - {repositories: [a, 'b/**']}\n  - {repositories: c, tags: ['v*', w]}\n"
+                                          "  quotas:\n  - {repositories: ['**'], size: 2KiB}\n",
+                                NULL);
+    (void)state;
+    assert_int_equal(loaded.config->immutable_count, 2);
+    const struct rs_config_immutable *tags = loaded.config->immutable;
+    assert_int_equal(tags[0].repositories.count, 2);
+    assert_string_equal(tags[0].repositories.items[1], "b/**");
+    assert_int_equal(tags[0].tags.count, 1);
+    assert_string_equal(tags[0].tags.items[0], "**");
+    assert_string_equal(tags[1].repositories.items[0], "c");
+    assert_int_equal(tags[1].tags.count, 2);
+    assert_string_equal(tags[1].tags.items[1], "w");
+    assert_int_equal(loaded.config->quota_count, 1);
+    assert_int_equal(loaded.config->quotas[0].size, 2048);
+    assert_string_equal(loaded.config->quotas[0].repositories.items[0], "**");
+    unload(&loaded);
+}
+
+static void quotas_beyond_the_limit(void **state)
+{
+    struct rs_buf text;
+    (void)state;
+    rs_buf_init(&text, 64 * 1024);
+    rs_buf_add_c(&text, QUOTAS);
+    for (int i = 0; i < 65; i++)
+        rs_buf_printf(&text, "  - {repositories: [r%d], size: 1}\n", i);
+    const struct told_case cases[] = {{rs_buf_z(&text), NULL, "E 4 roadstead.quotas\n"}};
+    check_cases(cases, 1);
+    rs_buf_release(&text);
+}
+
 static void endpoints_beyond_the_limit(void **state)
 {
     struct rs_buf text;
@@ -461,6 +537,9 @@ int main(void)
         cmocka_unit_test(logging),
         cmocka_unit_test(notifications),
         cmocka_unit_test(endpoints_beyond_the_limit),
+        cmocka_unit_test(policies),
+        cmocka_unit_test(policies_are_read),
+        cmocka_unit_test(quotas_beyond_the_limit),
         cmocka_unit_test(sections_without_effect),
         cmocka_unit_test(validation),
         cmocka_unit_test(health),
