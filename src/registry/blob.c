@@ -31,14 +31,14 @@ static rs_rc promise(struct rs_registry *registry, rs_str repository, const stru
 {
     struct rs_path path;
     struct rs_storage_stat st;
-    bool tombstoned;
+    bool taken;
     rs_path_layer_link(&path, repository, digest);
     rs_presence_ensure(registry->presence, NULL);
     RS_TRY(rs_link_look(registry->storage, path.z, digest, out_target, &st, err));
     if (rs_promise_renew(registry, path.z, st.mtime_s, NULL) == RS_E_NOT_FOUND)
         return RS_E_NOT_FOUND;
-    RS_TRY(rs_promise_look(registry, repository, digest, out_target, &tombstoned, err));
-    return tombstoned ? RS_E_NOT_FOUND : RS_OK;
+    RS_TRY(rs_promise_look(registry, repository, digest, out_target, path.z, &taken, err));
+    return taken ? RS_E_NOT_FOUND : RS_OK;
 }
 
 rs_rc rs_blob_stat(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest, uint64_t *out_size,
@@ -72,19 +72,19 @@ static rs_rc link_data(struct rs_registry *registry, rs_str repository, const st
                        const struct rs_digest *target, struct rs_err *err)
 {
     struct rs_path link, data;
-    bool tombstoned;
+    bool taken;
     struct rs_storage_stat st;
     RS_AUTO(rs_storage_batch_release) struct rs_storage_batch batch;
     rs_storage_batch_init(&batch);
     RS_TRY(rs_presence_ensure(registry->presence, err));
-    RS_TRY(rs_promise_look(registry, repository, digest, target, &tombstoned, err));
-    if (tombstoned)
+    RS_TRY(rs_promise_look(registry, repository, digest, target, NULL, &taken, err));
+    if (taken)
         return RS_E_NOT_FOUND;
     RS_TRY(rs_storage_stat(registry->storage, rs_path_blob(&data, target), &st, err));
     rs_path_layer_link(&link, repository, digest);
     RS_TRY(rs_promise_link(registry, link.z, target, &batch, NULL, err));
-    RS_TRY(rs_promise_look(registry, repository, digest, target, &tombstoned, err));
-    if (tombstoned)
+    RS_TRY(rs_promise_look(registry, repository, digest, target, link.z, &taken, err));
+    if (taken)
         return RS_E_NOT_FOUND;
     RS_TRY(rs_storage_keep(registry->storage, data.z, &batch, err));
     return rs_storage_sync(registry->storage, &batch, err);

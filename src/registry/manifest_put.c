@@ -88,7 +88,7 @@ static rs_rc keep_young(struct push *push, const char *link, int64_t mtime_s, co
 }
 
 /* See promise.h: the link, renewed if it grows old, then tombstones, then the data. */
-static rs_rc find_once(struct push *push, const struct rs_descriptor *d, uint64_t *out_size, bool *out_waited,
+static rs_rc find_once(struct push *push, const struct rs_descriptor *d, uint64_t *out_size, bool *out_again,
                        struct rs_err *err)
 {
     struct rs_path link, data;
@@ -98,7 +98,9 @@ static rs_rc find_once(struct push *push, const struct rs_descriptor *d, uint64_
     RS_TRY(follow_link(push, d, &link, &target, &st, err));
     int64_t mtime_s = st.mtime_s;
     RS_TRY(rs_promise_renew(registry, link.z, mtime_s, err));
-    RS_TRY(rs_promise_wait(registry, push->put->repository, &d->digest, &target, out_waited, err));
+    RS_TRY(rs_promise_wait(registry, push->put->repository, &d->digest, &target, link.z, out_again, err));
+    if (*out_again)
+        return RS_OK;
     RS_TRY(rs_storage_stat(registry->storage, rs_path_blob(&data, &target), &st, err));
     *out_size = st.size;
     return keep_young(push, link.z, mtime_s, data.z, err);
@@ -108,9 +110,9 @@ static rs_rc find_once(struct push *push, const struct rs_descriptor *d, uint64_
 static rs_rc find(struct push *push, const struct rs_descriptor *d, uint64_t *out_size, struct rs_err *err)
 {
     for (;;) {
-        bool waited = false;
-        rs_rc rc = find_once(push, d, out_size, &waited, err);
-        if (rc != RS_OK || !waited)
+        bool again = false;
+        rs_rc rc = find_once(push, d, out_size, &again, err);
+        if (rc != RS_OK || !again)
             return rc;
     }
 }
@@ -190,11 +192,11 @@ static rs_rc store_bytes_and_revision(struct push *push, struct rs_err *err)
     rs_path_revision_link(&link, push->put->repository, &push->digest);
     rs_path_blob(&data, &push->digest);
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-        bool waited = false;
+        bool again = false;
         RS_TRY(store_bytes(push, err));
         RS_TRY(make_revision(push, link.z, attempt > 0, err));
-        RS_TRY(rs_promise_wait(registry, push->put->repository, &push->digest, &push->digest, &waited, err));
-        rs_rc rc = waited ? RS_E_NOT_FOUND : rs_storage_stat(registry->storage, data.z, &st, err);
+        RS_TRY(rs_promise_wait(registry, push->put->repository, &push->digest, &push->digest, link.z, &again, err));
+        rs_rc rc = again ? RS_E_NOT_FOUND : rs_storage_stat(registry->storage, data.z, &st, err);
         if (rc != RS_E_NOT_FOUND)
             return rc;
     }

@@ -31,20 +31,29 @@ rs_rc rs_promise_link(struct rs_registry *registry, const char *link, const stru
     }
 }
 
-rs_rc rs_promise_look(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
-                      const struct rs_digest *target, bool *out_tombstoned, struct rs_err *err)
+/* See promise.h: after the tombstones. */
+static rs_rc is_gone(struct rs_registry *registry, const char *link, bool *out_gone, struct rs_err *err)
 {
-    RS_TRY(rs_tombstones_look(registry->tombstones, repository, digest, out_tombstoned, err));
-    if (*out_tombstoned || rs_digest_eq(digest, target))
-        return RS_OK;
-    return rs_tombstones_look(registry->tombstones, repository, target, out_tombstoned, err);
+    struct rs_storage_stat st;
+    rs_rc rc = rs_storage_stat(registry->storage, link, &st, err);
+    *out_gone = rc == RS_E_NOT_FOUND;
+    return *out_gone ? RS_OK : rc;
+}
+
+rs_rc rs_promise_look(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
+                      const struct rs_digest *target, const char *link, bool *out_taken, struct rs_err *err)
+{
+    RS_TRY(rs_tombstones_look(registry->tombstones, repository, digest, out_taken, err));
+    if (!*out_taken && !rs_digest_eq(digest, target))
+        RS_TRY(rs_tombstones_look(registry->tombstones, repository, target, out_taken, err));
+    return *out_taken || link == NULL ? RS_OK : is_gone(registry, link, out_taken, err);
 }
 
 rs_rc rs_promise_wait(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
-                      const struct rs_digest *target, bool *out_waited, struct rs_err *err)
+                      const struct rs_digest *target, const char *link, bool *out_again, struct rs_err *err)
 {
-    RS_TRY(rs_tombstones_wait(registry->tombstones, repository, digest, out_waited, err));
-    if (rs_digest_eq(digest, target))
-        return RS_OK;
-    return rs_tombstones_wait(registry->tombstones, repository, target, out_waited, err);
+    RS_TRY(rs_tombstones_wait(registry->tombstones, repository, digest, out_again, err));
+    if (!rs_digest_eq(digest, target))
+        RS_TRY(rs_tombstones_wait(registry->tombstones, repository, target, out_again, err));
+    return *out_again ? RS_OK : is_gone(registry, link, out_again, err);
 }

@@ -264,13 +264,13 @@ static rs_rc link_first(struct rs_upload *u, const struct rs_digest *digest, str
                         struct rs_err *err)
 {
     struct rs_path path;
-    bool waited;
+    bool again;
     rs_path_layer_link(&path, repository_of(u), digest);
     do {
-        waited = false;
+        again = false;
         RS_TRY(rs_promise_link(u->registry, path.z, digest, batch, NULL, err));
-        RS_TRY(rs_promise_wait(u->registry, repository_of(u), digest, digest, &waited, err));
-    } while (waited);
+        RS_TRY(rs_promise_wait(u->registry, repository_of(u), digest, digest, path.z, &again, err));
+    } while (again);
     return RS_OK;
 }
 
