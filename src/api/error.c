@@ -5,12 +5,18 @@
 
 #define BODY_MAX (8 * RS_ERR_TEXT_MAX)
 
+/* docker, podman and skopeo show the message alone, and who is refused by a rule wants to know by which. */
+static rs_str message_of(rs_rc rc, rs_str detail)
+{
+    return rc == RS_E_DENIED && detail.len > 0 ? detail : rs_str_c(rs_rc_text(rc));
+}
+
 void rs_error_json(struct rs_buf *out, rs_rc rc, rs_str detail)
 {
     rs_buf_add_c(out, "{\"errors\":[{\"code\":");
     rs_json_quote(out, rs_str_c(rs_rc_code(rc)));
     rs_buf_add_c(out, ",\"message\":");
-    rs_json_quote(out, rs_str_c(rs_rc_text(rc)));
+    rs_json_quote(out, message_of(rc, detail));
     if (detail.len > 0) {
         rs_buf_add_c(out, ",\"detail\":");
         rs_json_quote(out, detail);

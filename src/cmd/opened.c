@@ -73,11 +73,36 @@ static struct rs_manifest_rules manifest_rules(const struct rs_config_validation
     };
 }
 
+static struct rs_immutable_rule *immutable_rules(const struct rs_config *config)
+{
+    struct rs_immutable_rule *rules = rs_calloc(config->immutable_count + 1, sizeof *rules);
+
+    for (size_t i = 0; i < config->immutable_count; i++) {
+        const struct rs_config_immutable *from = &config->immutable[i];
+        rules[i] = (struct rs_immutable_rule){from->repositories.items, from->repositories.count, from->tags.items,
+                                              from->tags.count};
+    }
+    return rules;
+}
+
+static struct rs_quota_rule *quota_rules(const struct rs_config *config)
+{
+    struct rs_quota_rule *rules = rs_calloc(config->quota_count + 1, sizeof *rules);
+
+    for (size_t i = 0; i < config->quota_count; i++) {
+        const struct rs_config_quota *from = &config->quotas[i];
+        rules[i] = (struct rs_quota_rule){from->repositories.items, from->repositories.count, from->size};
+    }
+    return rules;
+}
+
 /* grace_s: a server's, to whose answers clients hold; a command promises nothing. */
 static rs_rc attach(struct rs_opened *o, const char *state_dir, int64_t grace_s, struct rs_err *err)
 {
     RS_AUTO(rs_free_ptr)
     struct rs_platform *platforms = rs_calloc(o->config->validation.list_count + 1, sizeof *platforms);
+    RS_AUTO(rs_free_ptr) struct rs_immutable_rule *immutable = immutable_rules(o->config);
+    RS_AUTO(rs_free_ptr) struct rs_quota_rule *quotas = quota_rules(o->config);
 
     RS_TRY(open_storage(o, err));
     RS_TRY(add_faults(o, err));
@@ -87,6 +112,10 @@ static rs_rc attach(struct rs_opened *o, const char *state_dir, int64_t grace_s,
         .state_dir = o->state.path,
         .grace_s = grace_s,
         .rules = manifest_rules(&o->config->validation, platforms),
+        .immutable = immutable,
+        .immutable_count = o->config->immutable_count,
+        .quotas = quotas,
+        .quota_count = o->config->quota_count,
     };
     return rs_registry_new(&config, o->storage, &o->registry, err);
 }

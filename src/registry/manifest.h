@@ -30,11 +30,14 @@ rs_rc rs_manifest_promise(struct rs_registry *registry, rs_str repository, const
 rs_rc rs_manifest_get_platform(struct rs_registry *registry, rs_str repository, const struct rs_manifest_doc *index,
                                rs_str os, rs_str architecture, const struct rs_manifest_doc **out, struct rs_err *err);
 
-/* Removes a tag, durably; what it pointed to stays. RS_E_MANIFEST_UNKNOWN. */
+/* Removes a tag for a client, durably; what it pointed to stays. RS_E_MANIFEST_UNKNOWN; RS_E_DENIED: it is immutable
+ * (which binds clients alone: retention and the collector, whose rules are the operator's as well, remove by other
+ * functions, and do not ask). */
 rs_rc rs_tag_delete(struct rs_registry *registry, rs_str repository, rs_str tag, struct rs_err *err);
 /* Takes a manifest out of a repository, and first every tag that points to it; durably. Its bytes stay for the
  * collector. on_tag is told each tag that goes, also before an error; NULL: nobody wants to know.
- * RS_E_MANIFEST_UNKNOWN. */
+ * RS_E_MANIFEST_UNKNOWN. RS_E_DENIED: an immutable tag points to it; nothing is removed, or (if a push set that tag
+ * meanwhile) some other tags of it. */
 rs_rc rs_manifest_delete(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
                          void (*on_tag)(void *ctx, rs_str tag), void *ctx, struct rs_err *err);
 
@@ -54,8 +57,9 @@ struct rs_manifest_put {
 /* Validates, checks every referenced blob and child manifest, stores durably, then moves the tags. *out_digest: what it
  * is stored under (SHA-256, or the algorithm of the reference's digest). RS_E_MANIFEST_INVALID,
  * RS_E_MANIFEST_TOO_BIG, RS_E_MANIFEST_BLOB_UNKNOWN, RS_E_DIGEST_INVALID. RS_E_PRECONDITION: `accept` said no last time
- * it was asked; the reference is as it was, though the manifest may have been stored. All pushes of a tag, with a
- * condition or without, happen in one order, in all processes. */
+ * it was asked; the reference is as it was, though the manifest may have been stored. RS_E_DENIED: a tag is immutable
+ * and points to another manifest: nothing was stored, or, if that came to be meanwhile, the manifest and tags named
+ * before it. All pushes of a tag, with a condition or without, happen in one order, in all processes. */
 rs_rc rs_manifest_put(struct rs_registry *registry, const struct rs_manifest_put *put, struct rs_digest *out_digest,
                       struct rs_err *err);
 

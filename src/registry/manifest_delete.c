@@ -83,11 +83,22 @@ rs_rc rs_tag_remove(struct rs_registry *registry, rs_str repository, rs_str tag,
     return remove_rest(registry, repository, tag, batch, err);
 }
 
+/* RS_E_NOT_FOUND, or it may not be removed. */
+static rs_rc refuse_immutable(struct rs_registry *registry, rs_str repository, rs_str tag, struct rs_err *err)
+{
+    struct rs_path path;
+    struct rs_storage_stat st;
+    RS_TRY(rs_storage_stat(registry->storage, rs_path_tag_current(&path, repository, tag), &st, err));
+    return rs_policy_refuse_delete(registry->policy, repository, tag, err);
+}
+
 rs_rc rs_tag_delete(struct rs_registry *registry, rs_str repository, rs_str tag, struct rs_err *err)
 {
     RS_AUTO(rs_storage_batch_release) struct rs_storage_batch batch;
     rs_storage_batch_init(&batch);
-    rs_rc rc = rs_tag_remove(registry, repository, tag, NULL, &batch, err);
+    rs_rc rc = rs_policy_is_immutable(registry->policy, repository, tag)
+                   ? refuse_immutable(registry, repository, tag, err)
+                   : rs_tag_remove(registry, repository, tag, NULL, &batch, err);
     if (rc == RS_E_NOT_FOUND)
         return rs_err_set(err, RS_E_MANIFEST_UNKNOWN, "repository " RS_STR_FMT " has no tag " RS_STR_FMT,
                           RS_STR_ARG(repository), RS_STR_ARG(tag));
@@ -102,6 +113,7 @@ struct sweep {
     rs_str repository;
     const struct rs_digest *digest;
     int64_t since_s; /* only tags that were set since then */
+    bool look_only;  /* nothing is removed */
     void (*on_tag)(void *ctx, rs_str tag);
     void *ctx;
     struct rs_storage_batch batch;
@@ -131,7 +143,9 @@ static rs_rc sweep_tag(struct sweep *s, rs_str tag)
     bool here;
     rs_path_tag_current(&path, s->repository, tag);
     RS_TRY(points_here(s, path.z, &here));
-    if (!here)
+    if (here && rs_policy_is_immutable(s->registry->policy, s->repository, tag))
+        return rs_policy_refuse_delete(s->registry->policy, s->repository, tag, s->err);
+    if (!here || s->look_only)
         return RS_OK;
     rs_rc rc = rs_tag_remove(s->registry, s->repository, tag, s->digest, &s->batch, s->err);
     if (rc == RS_OK && s->on_tag != NULL)
@@ -176,6 +190,30 @@ static rs_rc remove_revision(struct rs_registry *registry, rs_str repository, co
     return rs_storage_sync(registry->storage, &batch, err);
 }
 
+/* IMMUTABLE TAGS are looked for before anything is removed. A push that sets one to the manifest after that look came
+ * first if it has been answered: the last look finds its tag, and the manifest is put back. */
+static rs_rc look_for_immutable(struct sweep *sweep)
+{
+    if (!rs_policy_concerns(sweep->registry->policy, sweep->repository))
+        return RS_OK;
+    sweep->look_only = true;
+    rs_rc rc = sweep_tags(sweep, INT64_MIN);
+    sweep->look_only = false;
+    return rc;
+}
+
+static rs_rc put_back(struct sweep *sweep, rs_rc refusal)
+{
+    struct rs_path path;
+    struct rs_storage *storage = sweep->registry->storage;
+    RS_AUTO(rs_storage_batch_release) struct rs_storage_batch batch;
+    rs_storage_batch_init(&batch);
+    rs_path_revision_link(&path, sweep->repository, sweep->digest);
+    RS_TRY(rs_link_ensure(storage, path.z, sweep->digest, &batch, NULL, sweep->err));
+    RS_TRY(rs_storage_sync(storage, &batch, sweep->err));
+    return refusal;
+}
+
 rs_rc rs_manifest_delete(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
                          void (*on_tag)(void *ctx, rs_str tag), void *ctx, struct rs_err *err)
 {
@@ -189,7 +227,9 @@ rs_rc rs_manifest_delete(struct rs_registry *registry, rs_str repository, const 
         return rs_err_set(err, RS_E_MANIFEST_UNKNOWN, "repository " RS_STR_FMT " has no manifest %s",
                           RS_STR_ARG(repository), digest->text);
     RS_TRY(rc);
+    RS_TRY(look_for_immutable(&sweep));
     RS_TRY(sweep_tags(&sweep, INT64_MIN));
     RS_TRY(remove_revision(registry, repository, digest, err));
-    return sweep_tags(&sweep, RS_MIN(began_s, rs_wall_s()) - YOUNG_S);
+    rc = sweep_tags(&sweep, RS_MIN(began_s, rs_wall_s()) - YOUNG_S);
+    return rc == RS_E_DENIED ? put_back(&sweep, rc) : rc;
 }

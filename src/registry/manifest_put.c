@@ -232,6 +232,30 @@ static rs_rc check_condition(struct push *push, struct rs_err *err)
     return rs_err_set(err, RS_E_PRECONDITION, "the condition on %s does not hold", path.z);
 }
 
+static rs_rc check_tag(struct push *push, rs_str tag, struct rs_err *err)
+{
+    struct rs_digest held;
+    struct rs_path path;
+    rs_str repository = push->put->repository;
+    if (!rs_policy_is_immutable(push->registry->policy, repository, tag))
+        return RS_OK;
+    rs_rc rc = rs_link_read(push->registry->storage, rs_path_tag_current(&path, repository, tag), &held, err);
+    if (rc == RS_OK && !rs_digest_eq(&held, &push->digest))
+        return rs_policy_refuse_push(push->registry->policy, repository, tag, &held, err);
+    return rc == RS_E_NOT_FOUND ? RS_OK : rc;
+}
+
+/* The same for tags that stay where they are. */
+static rs_rc check_tags(struct push *push, struct rs_err *err)
+{
+    const struct rs_manifest_put *put = push->put;
+    if (!put->reference.is_digest)
+        RS_TRY(check_tag(push, put->reference.tag, err));
+    for (size_t i = 0; i < put->tag_count; i++)
+        RS_TRY(check_tag(push, put->tags[i], err));
+    return RS_OK;
+}
+
 /* The manifest and what it needs, in one sync. */
 static rs_rc store(struct push *push, struct rs_err *err)
 {
@@ -263,14 +287,53 @@ static bool accept_none_or_ours(void *ctx, const struct rs_digest *held)
     return held == NULL || rs_digest_eq(held, &push->digest);
 }
 
-/* again: it was set already, and may have been deleted since; if somebody has moved it on, it stays there. */
-static rs_rc move_tag(struct push *push, rs_str tag, const struct rs_link_guard *guard, bool again,
-                      struct rs_storage_batch *batch, struct rs_err *err)
+/* A first move: the client's condition and the operator's rule must both allow it. */
+struct first_move {
+    struct push *push;
+    bool conditional;
+    bool immutable;
+    bool denied; /* by the rule: the tag points to `held` */
+    struct rs_digest held;
+};
+
+static bool accept_first(void *ctx, const struct rs_digest *held)
+{
+    struct first_move *move = ctx;
+    if (move->conditional && !accept_held(move->push, held))
+        return false;
+    move->denied = move->immutable && !accept_none_or_ours(move->push, held);
+    if (move->denied)
+        move->held = *held;
+    return !move->denied;
+}
+
+static rs_rc move_first(struct push *push, rs_str tag, bool conditional, struct rs_storage_batch *batch,
+                        struct rs_err *err)
+{
+    struct rs_registry *registry = push->registry;
+    rs_str repository = push->put->repository;
+    struct first_move move = {.push = push, .conditional = conditional};
+    move.immutable = rs_policy_is_immutable(registry->policy, repository, tag);
+    const struct rs_link_guard guard = {accept_first, &move};
+    rs_rc rc = rs_tag_move(registry, repository, tag, &push->digest, conditional || move.immutable ? &guard : NULL,
+                           batch, err);
+    if (rc == RS_E_PRECONDITION && move.denied)
+        return rs_policy_refuse_push(registry->policy, repository, tag, &move.held, err);
+    return rc;
+}
+
+/* It was set already, and may have been deleted since; if somebody has moved it on, it stays there. */
+static rs_rc move_again(struct push *push, rs_str tag, struct rs_storage_batch *batch, struct rs_err *err)
 {
     const struct rs_link_guard ours = {accept_none_or_ours, push};
-    rs_rc rc =
-        rs_tag_move(push->registry, push->put->repository, tag, &push->digest, again ? &ours : guard, batch, err);
-    return again && rc == RS_E_PRECONDITION ? RS_OK : rc;
+    rs_rc rc = rs_tag_move(push->registry, push->put->repository, tag, &push->digest, &ours, batch, err);
+    return rc == RS_E_PRECONDITION ? RS_OK : rc;
+}
+
+static rs_rc move_tag(struct push *push, rs_str tag, bool conditional, bool again, struct rs_storage_batch *batch,
+                      struct rs_err *err)
+{
+    return again ? move_again(push, tag, batch, err) : move_first(push, tag, conditional, batch, err);
 }
 
 /* All tags in one sync, the reference first: its condition decides. */
@@ -278,12 +341,11 @@ static rs_rc move_tags(struct push *push, bool again, struct rs_err *err)
 {
     RS_AUTO(rs_storage_batch_release) struct rs_storage_batch batch;
     const struct rs_manifest_put *put = push->put;
-    const struct rs_link_guard condition = {accept_held, push};
     rs_storage_batch_init(&batch);
     if (!put->reference.is_digest)
-        RS_TRY(move_tag(push, put->reference.tag, put->accept != NULL ? &condition : NULL, again, &batch, err));
+        RS_TRY(move_tag(push, put->reference.tag, put->accept != NULL, again, &batch, err));
     for (size_t i = 0; i < put->tag_count; i++)
-        RS_TRY(move_tag(push, put->tags[i], NULL, again, &batch, err));
+        RS_TRY(move_tag(push, put->tags[i], false, again, &batch, err));
     return rs_storage_sync(push->registry->storage, &batch, err);
 }
 
@@ -336,6 +398,7 @@ rs_rc rs_manifest_put(struct rs_registry *registry, const struct rs_manifest_put
     RS_TRY(check_digest(put, &push.digest, err));
     RS_TRY(parse(&push, arena, err));
     RS_TRY(check_condition(&push, err));
+    RS_TRY(check_tags(&push, err));
     RS_TRY(rs_presence_ensure(registry->presence, err));
     RS_TRY(store(&push, err));
     rs_rc rc = check_references(&push, err);

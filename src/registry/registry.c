@@ -22,6 +22,7 @@ rs_rc rs_registry_new(const struct rs_registry_config *config, struct rs_storage
     struct rs_registry *registry = rs_calloc(1, sizeof *registry);
     registry->storage = storage;
     registry->rules = rules;
+    registry->policy = rs_policy_new(config);
     registry->presence = rs_presence_new(storage, config->grace_s);
     registry->tombstones = rs_tombstones_new(storage);
     struct rs_path path;
@@ -52,6 +53,7 @@ void rs_registry_free(struct rs_registry **registry)
     rs_note_table_free(&(*registry)->pushed);
     rs_referrers_cache_free(&(*registry)->referrers);
     rs_rules_free(&(*registry)->rules);
+    rs_policy_free(&(*registry)->policy);
     rs_tombstones_free(&(*registry)->tombstones);
     rs_presence_free(&(*registry)->presence);
     free(*registry);

@@ -32,9 +32,26 @@ struct rs_manifest_rules {
     size_t platform_count;
 };
 
+/* Patterns are base/glob.h's, and known to be right. */
+struct rs_immutable_rule { /* these tags stay where they are, once they are set */
+    const char *const *repositories;
+    size_t repository_count;
+    const char *const *tags;
+    size_t tag_count;
+};
+struct rs_quota_rule { /* what these repositories may link together */
+    const char *const *repositories;
+    size_t repository_count;
+    uint64_t size; /* bytes */
+};
+
 struct rs_registry_config {
-    struct rs_manifest_rules rules; /* copied; the names of platforms are borrowed */
-    size_t manifest_cache_bytes;    /* ceiling of the manifest cache */
+    struct rs_manifest_rules rules;            /* copied; the names of platforms are borrowed */
+    const struct rs_immutable_rule *immutable; /* copied; the patterns are borrowed */
+    size_t immutable_count;
+    const struct rs_quota_rule *quotas; /* the same */
+    size_t quota_count;
+    size_t manifest_cache_bytes; /* ceiling of the manifest cache */
     int64_t grace_s; /* how long a link is young after its last use, for all collectors (docs/COLLECTION.md); 0: this
                         process gives nothing away and takes nothing in */
     const char *state_dir; /* an existing directory that is this process's alone; borrowed */

@@ -4,6 +4,7 @@
 
 #include "registry/children.h"
 #include "registry/manifest_cache.h"
+#include "registry/policy.h"
 #include "registry/referrers_index.h"
 #include "registry/registry.h"
 #include "registry/rules.h"
@@ -20,6 +21,7 @@ struct rs_registry {
     struct rs_note_table *pushed; /* notes of manifests pushed a moment ago */
     struct rs_referrers_cache *referrers;
     struct rs_rules *rules;
+    struct rs_policy *policy; /* NULL: no tag is immutable */
     struct rs_presence *presence;
     struct rs_tombstones *tombstones;
 };

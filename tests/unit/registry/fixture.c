@@ -11,16 +11,31 @@
 
 #define V2 "/docker/registry/v2/"
 
-static void open_registry(struct fixture *f)
+static void open_with(struct fixture *f, const struct rs_registry_config *with)
 {
     struct rs_storage *disk;
-    const struct rs_registry_config config = {
-        .manifest_cache_bytes = 1024 * 1024, .state_dir = f->state, .grace_s = FIXTURE_GRACE_S};
-    snprintf(f->state, sizeof f->state, "/tmp/roadstead-state-XXXXXX");
-    assert_non_null(mkdtemp(f->state));
+    struct rs_registry_config config = *with;
+    config.manifest_cache_bytes = 1024 * 1024;
+    config.state_dir = f->state;
+    config.grace_s = FIXTURE_GRACE_S;
     assert_ok(f, rs_storage_fs_new(f->root, &disk, &f->err));
     rs_storage_faulty_new(disk, &f->storage);
     assert_ok(f, rs_registry_new(&config, f->storage, &f->registry, &f->err));
+}
+
+static void open_registry(struct fixture *f)
+{
+    const struct rs_registry_config config = {0};
+    snprintf(f->state, sizeof f->state, "/tmp/roadstead-state-XXXXXX");
+    assert_non_null(mkdtemp(f->state));
+    open_with(f, &config);
+}
+
+void fixture_reopen(struct fixture *f, const struct rs_registry_config *with)
+{
+    rs_registry_free(&f->registry);
+    rs_storage_free(&f->storage);
+    open_with(f, with);
 }
 
 int fixture_setup_below(void **state, const char *directory)

@@ -31,6 +31,8 @@ struct fixture {
 int fixture_setup(void **state);
 int fixture_setup_below(void **state, const char *directory); /* below another directory than /tmp */
 int fixture_teardown(void **state);
+/* Opens the registry anew, with the rules of `with`. */
+void fixture_reopen(struct fixture *f, const struct rs_registry_config *with);
 /* A second process on the same directory, as far as the registry can tell. */
 struct fixture *fixture_second(const struct fixture *first);
 void fixture_second_free(struct fixture **second);
