@@ -24,30 +24,15 @@ static rs_rc resolve(struct rs_registry *registry, rs_str repository, const stru
     return rc == RS_OK ? RS_OK : unknown(rc, repository, digest, err);
 }
 
-/* Whoever is told that a blob is there need not push it: so its link is renewed if it grows old, and a blob that a
- * remover is about to take is not there. On a storage that cannot be written nothing is removed either. */
-static rs_rc promise(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
-                     struct rs_digest *out_target, struct rs_err *err)
-{
-    struct rs_path path;
-    struct rs_storage_stat st;
-    bool taken;
-    rs_path_layer_link(&path, repository, digest);
-    rs_presence_ensure(registry->presence, NULL);
-    RS_TRY(rs_link_look(registry->storage, path.z, digest, out_target, &st, err));
-    if (rs_promise_renew(registry, path.z, st.mtime_s, NULL) == RS_E_NOT_FOUND)
-        return RS_E_NOT_FOUND;
-    RS_TRY(rs_promise_look(registry, repository, digest, out_target, path.z, &taken, err));
-    return taken ? RS_E_NOT_FOUND : RS_OK;
-}
-
 rs_rc rs_blob_stat(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest, uint64_t *out_size,
                    struct rs_err *err)
 {
     struct rs_path path;
     struct rs_digest target;
     struct rs_storage_stat st;
-    rs_rc rc = promise(registry, repository, digest, &target, err);
+    rs_path_layer_link(&path, repository, digest);
+    rs_presence_ensure(registry->presence, NULL);
+    rs_rc rc = rs_promise_found(registry, repository, path.z, digest, RS_TOMBSTONED_IS_GONE, &target, NULL, err);
     if (rc == RS_OK)
         rc = rs_storage_stat(registry->storage, rs_path_blob(&path, &target), &st, err);
     if (rc != RS_OK)
@@ -72,20 +57,17 @@ static rs_rc link_data(struct rs_registry *registry, rs_str repository, const st
                        const struct rs_digest *target, struct rs_err *err)
 {
     struct rs_path link, data;
-    bool taken;
+    bool tombstoned;
     struct rs_storage_stat st;
     RS_AUTO(rs_storage_batch_release) struct rs_storage_batch batch;
     rs_storage_batch_init(&batch);
     RS_TRY(rs_presence_ensure(registry->presence, err));
-    RS_TRY(rs_promise_look(registry, repository, digest, target, NULL, &taken, err));
-    if (taken)
+    RS_TRY(rs_promise_look(registry, repository, digest, target, &tombstoned, err));
+    if (tombstoned)
         return RS_E_NOT_FOUND;
     RS_TRY(rs_storage_stat(registry->storage, rs_path_blob(&data, target), &st, err));
     rs_path_layer_link(&link, repository, digest);
-    RS_TRY(rs_promise_link(registry, link.z, target, &batch, NULL, err));
-    RS_TRY(rs_promise_look(registry, repository, digest, target, link.z, &taken, err));
-    if (taken)
-        return RS_E_NOT_FOUND;
+    RS_TRY(rs_promise_made(registry, repository, link.z, digest, target, RS_TOMBSTONED_IS_GONE, &batch, NULL, err));
     RS_TRY(rs_storage_keep(registry->storage, data.z, &batch, err));
     return rs_storage_sync(registry->storage, &batch, err);
 }

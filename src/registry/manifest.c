@@ -114,16 +114,10 @@ rs_rc rs_manifest_promise(struct rs_registry *registry, rs_str repository, const
 {
     struct rs_path path;
     struct rs_digest target;
-    struct rs_storage_stat st;
-    bool taken = false;
     rs_path_revision_link(&path, repository, digest);
     rs_presence_ensure(registry->presence, NULL);
-    rs_rc rc = rs_link_look(registry->storage, path.z, digest, &target, &st, err);
-    if (rc == RS_OK && rs_promise_renew(registry, path.z, st.mtime_s, NULL) == RS_E_NOT_FOUND)
-        rc = RS_E_NOT_FOUND;
-    if (rc == RS_OK)
-        rc = rs_promise_look(registry, repository, digest, &target, path.z, &taken, err);
-    return unknown(rc == RS_OK && taken ? RS_E_NOT_FOUND : rc, repository, digest, err);
+    rs_rc rc = rs_promise_found(registry, repository, path.z, digest, RS_TOMBSTONED_IS_GONE, &target, NULL, err);
+    return unknown(rc, repository, digest, err);
 }
 
 rs_rc rs_manifest_get_platform(struct rs_registry *registry, rs_str repository, const struct rs_manifest_doc *index,

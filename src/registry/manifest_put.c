@@ -59,21 +59,22 @@ static rs_rc parse(struct push *push, struct rs_arena *arena, struct rs_err *err
     return RS_OK;
 }
 
-/* Follows the link that makes the descriptor's bytes a part of this repository. An index may also list blobs: the cache
- * that BuildKit exports is one, and registry:2 takes it. */
-static rs_rc follow_link(struct push *push, const struct rs_descriptor *d, struct rs_path *path,
-                         struct rs_digest *out_target, struct rs_storage_stat *out_stat, struct rs_err *err)
+/* Finds the link that makes the descriptor's bytes a part of this repository; see promise.h. An index may also list
+ * blobs: the cache that BuildKit exports is one, and registry:2 takes it. */
+static rs_rc find_link(struct push *push, const struct rs_descriptor *d, struct rs_path *path,
+                       struct rs_digest *out_target, int64_t *out_mtime_s, struct rs_err *err)
 {
-    struct rs_storage *storage = push->registry->storage;
     rs_str repository = push->put->repository;
     if (d->role == RS_ROLE_MANIFEST) {
         rs_path_revision_link(path, repository, &d->digest);
-        rs_rc rc = rs_link_look(storage, path->z, &d->digest, out_target, out_stat, err);
+        rs_rc rc = rs_promise_found(push->registry, repository, path->z, &d->digest, RS_TOMBSTONED_WAIT, out_target,
+                                    out_mtime_s, err);
         if (rc != RS_E_NOT_FOUND)
             return rc;
     }
     rs_path_layer_link(path, repository, &d->digest);
-    return rs_link_look(storage, path->z, &d->digest, out_target, out_stat, err);
+    return rs_promise_found(push->registry, repository, path->z, &d->digest, RS_TOMBSTONED_WAIT, out_target,
+                            out_mtime_s, err);
 }
 
 /* What the manifest needs may have been written a moment ago by a request that has not been answered yet. Our answer
@@ -87,34 +88,17 @@ static rs_rc keep_young(struct push *push, const char *link, int64_t mtime_s, co
     return rs_storage_keep(storage, data, push->batch, err);
 }
 
-/* See promise.h: the link, renewed if it grows old, then tombstones, then the data. */
-static rs_rc find_once(struct push *push, const struct rs_descriptor *d, uint64_t *out_size, bool *out_again,
-                       struct rs_err *err)
+/* Finds what the descriptor names; RS_E_NOT_FOUND. */
+static rs_rc find(struct push *push, const struct rs_descriptor *d, uint64_t *out_size, struct rs_err *err)
 {
     struct rs_path link, data;
     struct rs_storage_stat st;
     struct rs_digest target;
-    struct rs_registry *registry = push->registry;
-    RS_TRY(follow_link(push, d, &link, &target, &st, err));
-    int64_t mtime_s = st.mtime_s;
-    RS_TRY(rs_promise_renew(registry, link.z, mtime_s, err));
-    RS_TRY(rs_promise_wait(registry, push->put->repository, &d->digest, &target, link.z, out_again, err));
-    if (*out_again)
-        return RS_OK;
-    RS_TRY(rs_storage_stat(registry->storage, rs_path_blob(&data, &target), &st, err));
+    int64_t mtime_s;
+    RS_TRY(find_link(push, d, &link, &target, &mtime_s, err));
+    RS_TRY(rs_storage_stat(push->registry->storage, rs_path_blob(&data, &target), &st, err));
     *out_size = st.size;
     return keep_young(push, link.z, mtime_s, data.z, err);
-}
-
-/* Finds what the descriptor names; RS_E_NOT_FOUND. */
-static rs_rc find(struct push *push, const struct rs_descriptor *d, uint64_t *out_size, struct rs_err *err)
-{
-    for (;;) {
-        bool again = false;
-        rs_rc rc = find_once(push, d, out_size, &again, err);
-        if (rc != RS_OK || !again)
-            return rc;
-    }
 }
 
 static rs_rc check_reference(struct push *push, const struct rs_descriptor *d, struct rs_err *err)
@@ -167,18 +151,14 @@ static rs_rc store_bytes(struct push *push, struct rs_err *err)
     return rs_storage_put(storage, path.z, push->put->bytes, push->batch, err);
 }
 
-/* With a condition on it, once. */
-static rs_rc make_revision(struct push *push, const char *link, bool again, struct rs_err *err)
+/* A condition on the manifest itself decides here. */
+static rs_rc swap_revision(struct push *push, const char *link, struct rs_err *err)
 {
-    bool made = false;
     const struct rs_link_guard guard = {accept_held, push};
-    if (push->put->accept == NULL || !push->put->reference.is_digest || again) {
-        RS_TRY(rs_promise_link(push->registry, link, &push->digest, push->batch, &made, err));
-    } else {
-        RS_TRY(rs_link_swap(push->registry->storage, link, &push->digest, &guard, push->batch, err));
-        made = push->was_absent;
-    }
-    push->made_revision |= made;
+    if (push->put->accept == NULL || !push->put->reference.is_digest)
+        return RS_OK;
+    RS_TRY(rs_link_swap(push->registry->storage, link, &push->digest, &guard, push->batch, err));
+    push->made_revision = push->was_absent;
     return RS_OK;
 }
 
@@ -186,17 +166,19 @@ static rs_rc make_revision(struct push *push, const char *link, bool again, stru
  * they are looked at again behind the link; see promise.h. */
 static rs_rc store_bytes_and_revision(struct push *push, struct rs_err *err)
 {
+    bool made;
     struct rs_path link, data;
     struct rs_storage_stat st;
-    struct rs_registry *registry = push->registry;
     rs_path_revision_link(&link, push->put->repository, &push->digest);
     rs_path_blob(&data, &push->digest);
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-        bool again = false;
         RS_TRY(store_bytes(push, err));
-        RS_TRY(make_revision(push, link.z, attempt > 0, err));
-        RS_TRY(rs_promise_wait(registry, push->put->repository, &push->digest, &push->digest, link.z, &again, err));
-        rs_rc rc = again ? RS_E_NOT_FOUND : rs_storage_stat(registry->storage, data.z, &st, err);
+        if (attempt == 0)
+            RS_TRY(swap_revision(push, link.z, err));
+        RS_TRY(rs_promise_made(push->registry, push->put->repository, link.z, &push->digest, &push->digest,
+                               RS_TOMBSTONED_WAIT, push->batch, &made, err));
+        push->made_revision |= made;
+        rs_rc rc = rs_storage_stat(push->registry->storage, data.z, &st, err);
         if (rc != RS_E_NOT_FOUND)
             return rc;
     }

@@ -148,7 +148,7 @@ static bool visit_digest(void *ctx, const struct rs_digest *digest)
 {
     struct look *look = ctx;
     const struct rs_removal wanted = {.digest = *digest}, *key = &wanted;
-    struct rs_removal **found = bsearch(&key, look->sorted, look->count, sizeof *look->sorted, compare);
+    struct rs_removal **found = bsearch(&key, look->sorted, look->count, sizeof(look->sorted[0]), compare);
     if (found != NULL)
         (*found)->result = RS_REMOVAL_SPARED;
     return true;
@@ -202,10 +202,10 @@ static bool visit_repository(void *ctx, rs_str name, unsigned parts)
 /* Those that are needed are SPARED afterwards. */
 static rs_rc look_everywhere(struct look *look, struct rs_removal *items, size_t count)
 {
-    RS_AUTO(rs_free_ptr) struct rs_removal **sorted = rs_calloc(count + 1, sizeof *sorted);
+    RS_AUTO(rs_free_ptr) struct rs_removal **sorted = rs_calloc(count + 1, sizeof(sorted[0]));
     for (size_t i = 0; i < count; i++)
         sorted[i] = &items[i];
-    qsort(sorted, count, sizeof *sorted, compare);
+    qsort(sorted, count, sizeof(sorted[0]), compare);
     look->sorted = sorted;
     look->count = count;
     rs_rc rc = rs_repositories_walk(look->remover->storage, visit_repository, look, look->err);

@@ -259,21 +259,6 @@ static rs_rc verify(struct rs_upload *u, const struct rs_digest *digest, struct 
     return RS_OK;
 }
 
-/* See promise.h. A link whose data is not there yet is no blob; a crash that leaves it alone does no harm. */
-static rs_rc link_first(struct rs_upload *u, const struct rs_digest *digest, struct rs_storage_batch *batch,
-                        struct rs_err *err)
-{
-    struct rs_path path;
-    bool again;
-    rs_path_layer_link(&path, repository_of(u), digest);
-    do {
-        again = false;
-        RS_TRY(rs_promise_link(u->registry, path.z, digest, batch, NULL, err));
-        RS_TRY(rs_promise_wait(u->registry, repository_of(u), digest, digest, path.z, &again, err));
-    } while (again);
-    return RS_OK;
-}
-
 /* The link may have grown old while a large blob was synced, and have been taken together with the data. */
 static rs_rc check_late(struct rs_upload *u, const struct rs_digest *digest, struct rs_err *err)
 {
@@ -285,7 +270,8 @@ static rs_rc check_late(struct rs_upload *u, const struct rs_digest *digest, str
     return rc;
 }
 
-/* One sync for both. */
+/* The link first: see promise.h. Without its data it is no blob, so a crash that leaves it alone does no harm. One sync
+ * for both. */
 static rs_rc store(struct rs_upload *u, const struct rs_digest *digest, struct rs_err *err)
 {
     struct rs_path path;
@@ -293,7 +279,9 @@ static rs_rc store(struct rs_upload *u, const struct rs_digest *digest, struct r
     rs_storage_batch_init(&batch);
     RS_TRY(rs_presence_ensure(u->registry->presence, err));
     int64_t linked_s = rs_wall_s();
-    RS_TRY(link_first(u, digest, &batch, err));
+    rs_path_layer_link(&path, repository_of(u), digest);
+    RS_TRY(
+        rs_promise_made(u->registry, repository_of(u), path.z, digest, digest, RS_TOMBSTONED_WAIT, &batch, NULL, err));
     rs_rc rc = rs_storage_publish(&u->file, rs_path_blob(&path, digest), &batch, err);
     if (rc != RS_OK)
         return unknown(rc, repository_of(u), u->hash.uuid, err); /* cancelled meanwhile */
