@@ -52,6 +52,18 @@ static void tell_push(const struct rs_api *api, struct rs_request *req, const st
     }
 }
 
+/* For retention: a GET counts, also one that finds nothing new; a HEAD asks only whether there is something new. What
+ * the tag leads to counts as well when a manifest of it was sent instead. */
+static void note_pull(const struct rs_api *api, const struct rs_request *req, const struct rs_digest *named,
+                      const struct rs_digest *sent)
+{
+    if (req->method != RS_METHOD_GET)
+        return;
+    rs_pull_note(api->registry, req->captures[0], named);
+    if (!rs_digest_eq(named, sent))
+        rs_pull_note(api->registry, req->captures[0], sent);
+}
+
 /* The hot path of the whole program: nothing here but the registry's look at the link, and copies of short strings. */
 rs_rc rs_api_manifest_get(struct rs_request *req, void *ctx, struct rs_err *err)
 {
@@ -64,8 +76,10 @@ rs_rc rs_api_manifest_get(struct rs_request *req, void *ctx, struct rs_err *err)
     if (req->method == RS_METHOD_HEAD && reference.is_digest) /* who pushes an index asks so for what it names */
         RS_TRY(rs_manifest_promise(api->registry, req->captures[0], &reference.digest, err));
     RS_TRY(rs_manifest_get(api->registry, req->captures[0], &reference, &doc, err));
+    const struct rs_digest named = doc->digest;
     if (!reference.is_digest)
         RS_TRY(rs_accept_choose(api, req, &doc, err));
+    note_pull(api, req, &named, &doc->digest);
     req->log_digest = rs_arena_copy(req->arena, rs_digest_str(&doc->digest));
     rs_api_digest_headers(req, &doc->digest, true);
     if (rs_api_not_modified(req, &doc->digest)) {

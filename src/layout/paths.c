@@ -247,6 +247,12 @@ const char *rs_path_pulled(struct rs_path *p, rs_str name, enum rs_hash_alg alg)
     return finish(p, rs_str_c(rs_hash_name(alg)));
 }
 
+const char *rs_path_pulled_since(struct rs_path *p, rs_str name)
+{
+    start(p, name, RS_STR("/_roadstead/pulled/since"));
+    return p->z;
+}
+
 const char *rs_path_pulled_at(struct rs_path *p, rs_str name, const struct rs_digest *digest)
 {
     start(p, name, RS_STR("/_roadstead/pulled"));

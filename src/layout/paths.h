@@ -48,6 +48,7 @@ const char *rs_path_quarantine(struct rs_path *p, rs_str rest); /* for what is b
 /* Ours, of a repository: its time of change says when the manifest was last pulled. */
 const char *rs_path_pulled(struct rs_path *p, rs_str name, enum rs_hash_alg alg);
 const char *rs_path_pulled_at(struct rs_path *p, rs_str name, const struct rs_digest *digest);
-const char *rs_path_parent(struct rs_path *p); /* cuts the last component */
+const char *rs_path_pulled_since(struct rs_path *p, rs_str name); /* since when that is written down */
+const char *rs_path_parent(struct rs_path *p);                    /* cuts the last component */
 const char *rs_path_hashstates(struct rs_path *p, rs_str name, rs_str uuid, enum rs_hash_alg alg);
 const char *rs_path_hashstate(struct rs_path *p, rs_str name, rs_str uuid, enum rs_hash_alg alg, uint64_t offset);

@@ -30,10 +30,22 @@ rs_rc rs_manifest_promise(struct rs_registry *registry, rs_str repository, const
 rs_rc rs_manifest_get_platform(struct rs_registry *registry, rs_str repository, const struct rs_manifest_doc *index,
                                rs_str os, rs_str architecture, const struct rs_manifest_doc **out, struct rs_err *err);
 
+/* A manifest was pulled. Notes it in memory if pulls from the repository are tracked; calls no storage. */
+void rs_pull_note(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest);
+/* Writes what was noted to the storage: the time of change of rs_path_pulled_at is at most RS_PULL_RESOLUTION_S older
+ * than the last pull, unless the process was killed less than that after it. One thread at a time. What cannot be
+ * written comes again with the next pull; *out_failed: how many. The first one's error. */
+#define RS_PULL_RESOLUTION_S 3600
+rs_rc rs_pulls_write(struct rs_registry *registry, uint64_t *out_failed, struct rs_err *err);
+
 /* Removes a tag for a client, durably; what it pointed to stays. RS_E_MANIFEST_UNKNOWN; RS_E_DENIED: it is immutable
  * (which binds clients alone: retention and the collector, whose rules are the operator's as well, remove by other
  * functions, and do not ask). */
 rs_rc rs_tag_delete(struct rs_registry *registry, rs_str repository, rs_str tag, struct rs_err *err);
+/* The same of one that nobody has pushed since the caller looked: it still points to that manifest, and its link is as
+ * `seen` told before the digest was read. RS_E_MANIFEST_UNKNOWN; RS_E_PRECONDITION: it was pushed again. */
+rs_rc rs_tag_delete_unchanged(struct rs_registry *registry, rs_str repository, rs_str tag,
+                              const struct rs_digest *digest, const struct rs_storage_stat *seen, struct rs_err *err);
 /* Takes a manifest out of a repository, and first every tag that points to it; durably. Its bytes stay for the
  * collector. on_tag is told each tag that goes, also before an error; NULL: nobody wants to know.
  * RS_E_MANIFEST_UNKNOWN. RS_E_DENIED: an immutable tag points to it; nothing is removed, or (if a push set that tag

@@ -83,6 +83,12 @@ rs_rc rs_tag_remove(struct rs_registry *registry, rs_str repository, rs_str tag,
     return remove_rest(registry, repository, tag, batch, err);
 }
 
+static rs_rc no_tag(rs_str repository, rs_str tag, struct rs_err *err)
+{
+    return rs_err_set(err, RS_E_MANIFEST_UNKNOWN, "repository " RS_STR_FMT " has no tag " RS_STR_FMT,
+                      RS_STR_ARG(repository), RS_STR_ARG(tag));
+}
+
 /* RS_E_NOT_FOUND, or it may not be removed. */
 static rs_rc refuse_immutable(struct rs_registry *registry, rs_str repository, rs_str tag, struct rs_err *err)
 {
@@ -100,9 +106,44 @@ rs_rc rs_tag_delete(struct rs_registry *registry, rs_str repository, rs_str tag,
                    ? refuse_immutable(registry, repository, tag, err)
                    : rs_tag_remove(registry, repository, tag, NULL, &batch, err);
     if (rc == RS_E_NOT_FOUND)
-        return rs_err_set(err, RS_E_MANIFEST_UNKNOWN, "repository " RS_STR_FMT " has no tag " RS_STR_FMT,
-                          RS_STR_ARG(repository), RS_STR_ARG(tag));
+        return no_tag(repository, tag, err);
     RS_TRY(rc);
+    return rs_storage_sync(registry->storage, &batch, err);
+}
+
+struct unchanged {
+    struct rs_storage *storage;
+    const char *path;
+    const struct rs_digest *digest;
+    const struct rs_storage_stat *seen;
+};
+
+/* Asked under the path's lock, which whoever pushes takes for the rename: a push of the same bytes is seen by the stamp
+ * of the link. Where the storage gives none (or had changed it a moment before), by the second of its change. */
+static bool is_unchanged(void *ctx, const rs_str *held)
+{
+    const struct unchanged *u = ctx;
+    struct rs_storage_stat st;
+    if (held == NULL)
+        return true; /* it is gone: let the caller hear of that */
+    if (!rs_str_starts(*held, rs_digest_str(u->digest)) || rs_storage_stat(u->storage, u->path, &st, NULL) != RS_OK ||
+        st.mtime_s != u->seen->mtime_s)
+        return false;
+    return u->seen->stamp == 0 || st.stamp == u->seen->stamp;
+}
+
+rs_rc rs_tag_delete_unchanged(struct rs_registry *registry, rs_str repository, rs_str tag,
+                              const struct rs_digest *digest, const struct rs_storage_stat *seen, struct rs_err *err)
+{
+    struct rs_path path;
+    RS_AUTO(rs_storage_batch_release) struct rs_storage_batch batch;
+    rs_storage_batch_init(&batch);
+    struct unchanged u = {registry->storage, rs_path_tag_current(&path, repository, tag), digest, seen};
+    rs_rc rc = rs_storage_remove_if(registry->storage, path.z, is_unchanged, &u, NULL, err);
+    if (rc == RS_E_NOT_FOUND)
+        return no_tag(repository, tag, err);
+    RS_TRY(rc);
+    RS_TRY(remove_rest(registry, repository, tag, &batch, err));
     return rs_storage_sync(registry->storage, &batch, err);
 }
 

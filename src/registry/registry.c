@@ -12,6 +12,8 @@ static void measure(void *ctx)
     struct rs_registry *registry = ctx;
     rs_manifest_cache_measure(registry->manifests);
     rs_metrics_set(RS_METRIC_STORAGE_FLUSHES, RS_NO_LABELS, rs_storage_flushes(registry->storage));
+    if (registry->pulls != NULL)
+        rs_metrics_set(RS_METRIC_PULLS_DROPPED, RS_NO_LABELS, rs_pulls_dropped(registry->pulls));
 }
 
 rs_rc rs_registry_new(const struct rs_registry_config *config, struct rs_storage *storage, struct rs_registry **out,
@@ -33,6 +35,8 @@ rs_rc rs_registry_new(const struct rs_registry_config *config, struct rs_storage
     rs_metrics_collect(measure, registry);
     registry->pushed = rs_note_table_new();
     registry->referrers = rs_referrers_cache_new();
+    if (config->tracks_pulls != NULL)
+        registry->pulls = rs_pulls_new(config->tracks_pulls, config->tracks_pulls_ctx);
     *out = registry;
     return RS_OK;
 }
@@ -56,6 +60,7 @@ void rs_registry_free(struct rs_registry **registry)
     rs_policy_free(&(*registry)->policy);
     rs_tombstones_free(&(*registry)->tombstones);
     rs_presence_free(&(*registry)->presence);
+    rs_pulls_free(&(*registry)->pulls);
     free(*registry);
     *registry = NULL;
 }

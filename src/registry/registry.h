@@ -45,6 +45,9 @@ struct rs_quota_rule { /* what these repositories may link together */
     uint64_t size; /* bytes */
 };
 
+/* Whether pulls from a repository are to be recorded. Any thread. */
+typedef bool rs_pulls_tracked(const void *ctx, rs_str repository);
+
 struct rs_registry_config {
     struct rs_manifest_rules rules;            /* copied; the names of platforms are borrowed */
     const struct rs_immutable_rule *immutable; /* copied; the patterns are borrowed */
@@ -54,7 +57,9 @@ struct rs_registry_config {
     size_t manifest_cache_bytes; /* ceiling of the manifest cache */
     int64_t grace_s; /* how long a link is young after its last use, for all collectors (docs/COLLECTION.md); 0: this
                         process gives nothing away and takes nothing in */
-    const char *state_dir; /* an existing directory that is this process's alone; borrowed */
+    const char *state_dir;          /* an existing directory that is this process's alone; borrowed */
+    rs_pulls_tracked *tracks_pulls; /* NULL: nothing is recorded */
+    const void *tracks_pulls_ctx;
 };
 
 /* Borrows the storage for its lifetime. RS_E_CONFIG: a pattern of the rules is broken. */

@@ -5,6 +5,7 @@
 #include "registry/children.h"
 #include "registry/manifest_cache.h"
 #include "registry/policy.h"
+#include "registry/pulls.h"
 #include "registry/referrers_index.h"
 #include "registry/registry.h"
 #include "registry/rules.h"
@@ -24,4 +25,5 @@ struct rs_registry {
     struct rs_policy *policy; /* NULL: no tag is immutable */
     struct rs_presence *presence;
     struct rs_tombstones *tombstones;
+    struct rs_pulls *pulls; /* NULL: none are tracked */
 };

@@ -22,6 +22,8 @@ static void test_texts(void **state)
     assert_string_equal(rs_path_manifests(&p, repo), REPO "/_manifests");
     assert_string_equal(rs_path_revisions(&p, repo, RS_SHA512), REPO "/_manifests/revisions/sha512");
     assert_string_equal(rs_path_referrers(&p, repo, RS_SHA256), REPO "/_roadstead/referrers/sha256");
+    assert_string_equal(rs_path_pulled_at(&p, repo, &d), REPO "/_roadstead/pulled/sha256/" HEX);
+    assert_string_equal(rs_path_pulled_since(&p, repo), REPO "/_roadstead/pulled/since");
     assert_string_equal(rs_path_revision(&p, repo, &d), REPO "/_manifests/revisions/sha256/" HEX);
     assert_string_equal(rs_path_revision_link(&p, repo, &d), REPO "/_manifests/revisions/sha256/" HEX "/link");
     assert_string_equal(rs_path_tags(&p, repo), REPO "/_manifests/tags");
