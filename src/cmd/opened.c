@@ -10,6 +10,7 @@
 #include "cmd/cmd.h"
 #include "cmd/process.h"
 #include "storage/faulty.h"
+#include "upkeep/retention.h"
 
 static rs_rc add_faults(struct rs_opened *o, struct rs_err *err)
 {
@@ -107,6 +108,7 @@ static rs_rc attach(struct rs_opened *o, const char *state_dir, int64_t grace_s,
     RS_TRY(open_storage(o, err));
     RS_TRY(add_faults(o, err));
     RS_TRY(open_state(o, state_dir, err));
+    const struct rs_config_retention *retention = &o->config->retention;
     const struct rs_registry_config config = {
         .manifest_cache_bytes = (size_t)o->config->manifest_cache,
         .state_dir = o->state.path,
@@ -116,6 +118,8 @@ static rs_rc attach(struct rs_opened *o, const char *state_dir, int64_t grace_s,
         .immutable_count = o->config->immutable_count,
         .quotas = quotas,
         .quota_count = o->config->quota_count,
+        .tracks_pulls = rs_retention_wants_pulls(retention) ? rs_retention_tracks_pulls : NULL,
+        .tracks_pulls_ctx = retention,
     };
     return rs_registry_new(&config, o->storage, &o->registry, err);
 }

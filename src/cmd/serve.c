@@ -178,7 +178,19 @@ static void tell_status(const struct service *s)
 
 static bool may_write(void *ctx)
 {
-    return !rs_api_is_read_only(ctx);
+    const struct service *s = ctx;
+
+    return !rs_api_is_read_only(s->api);
+}
+
+/* As registry:2 tells of a deleted tag; nobody's request was it. */
+static void tell_removed_tag(void *ctx, rs_str repository, rs_str tag)
+{
+    const struct service *s = ctx;
+    const struct rs_event event = {.action = RS_EVENT_DELETE, .repository = repository, .tag = tag};
+
+    if (rs_events_wanted(s->events, RS_EVENT_DELETE, (rs_str){0}))
+        rs_events_emit(s->events, &event);
 }
 
 static rs_rc start_upkeep(struct service *s, struct rs_err *err)
@@ -189,7 +201,8 @@ static rs_rc start_upkeep(struct service *s, struct rs_err *err)
         .registry = s->o.registry,
         .state_dir = s->o.state.path,
         .may_write = may_write,
-        .ctx = s->api,
+        .on_tag_removed = tell_removed_tag,
+        .ctx = s,
     };
 
     return rs_upkeep_start(&config, &s->upkeep, err);

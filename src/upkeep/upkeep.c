@@ -10,10 +10,12 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "upkeep/retention.h"
 #include "upkeep/upkeep_priv.h"
 
 #define JITTER_MINUTES 60
-#define STOP_MS 2000 /* a disk that hangs does not keep the process */
+#define PULLS_MS 30000 /* what is lost of pulls when the process is killed */
+#define STOP_MS 2000   /* a disk that hangs does not keep the process */
 
 struct task {
     const char *name;
@@ -21,6 +23,7 @@ struct task {
     /* Whether it is switched on, and the time between two runs. The first one comes after rs_upkeep_jitter_ms. */
     bool (*due)(const struct rs_config *config, int64_t *out_interval_ms);
     void (*run)(const struct rs_upkeep_run *run);
+    bool last; /* runs once more at the end, and says nothing of being suspended */
 };
 
 static bool purge_due(const struct rs_config *config, int64_t *out_interval_ms)
@@ -29,8 +32,22 @@ static bool purge_due(const struct rs_config *config, int64_t *out_interval_ms)
     return config->storage.purge.enabled;
 }
 
+static bool retention_due(const struct rs_config *config, int64_t *out_interval_ms)
+{
+    *out_interval_ms = config->retention.interval_ms;
+    return config->retention.rule_count > 0;
+}
+
+static bool pulls_due(const struct rs_config *config, int64_t *out_interval_ms)
+{
+    *out_interval_ms = PULLS_MS;
+    return rs_retention_wants_pulls(&config->retention);
+}
+
 static const struct task tasks[] = {
-    {"the purge of uploads", true, purge_due, rs_upkeep_purge},
+    {"the purge of uploads", true, purge_due, rs_upkeep_purge, false},
+    {"retention", true, retention_due, rs_upkeep_retention, false},
+    {"the record of pulls", true, pulls_due, rs_upkeep_pulls, true},
 };
 
 struct worker {
@@ -68,10 +85,12 @@ static bool goes_on(void *ctx)
 static void run(struct worker *w)
 {
     const struct rs_upkeep_config *c = &w->upkeep->config;
-    const struct rs_upkeep_run run = {c->config, c->storage, c->registry, c->state_dir, goes_on, w};
-    if (goes_on(w))
+    const struct rs_upkeep_run run = {c->config, c->storage, c->registry,       c->state_dir,
+                                      goes_on,   w,          c->on_tag_removed, c->ctx};
+    bool ending = atomic_load(&w->upkeep->ending);
+    if (ending ? w->task->last && c->may_write(c->ctx) : goes_on(w))
         w->task->run(&run);
-    else if (!atomic_load(&w->upkeep->ending))
+    else if (!ending && !w->task->last)
         rs_log(RS_LOG_INFO, "%s does not run: the registry is in read-only mode", w->task->name);
 }
 
@@ -92,6 +111,7 @@ static void *worker_main(void *arg)
     for (int64_t due_ms = rs_mono_ms() + rs_upkeep_jitter_ms(w->interval_ms); sleep_until(u, due_ms);
          due_ms = rs_mono_ms() + w->interval_ms)
         run(w);
+    run(w); /* for those that have something to do at the end */
     rs_mutex_lock(&u->mutex);
     u->running--;
     pthread_cond_broadcast(&u->changed);

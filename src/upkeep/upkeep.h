@@ -16,6 +16,8 @@ struct rs_upkeep_config {
     struct rs_registry *registry;
     const char *state_dir;
     bool (*may_write)(void *ctx); /* asked before each run and while it goes on; any thread */
+    /* Told of each tag that retention has removed; may be NULL. A thread of upkeep. */
+    void (*on_tag_removed)(void *ctx, rs_str repository, rs_str tag);
     void *ctx;
 };
 

@@ -12,7 +12,13 @@ struct rs_upkeep_run {
     const char *state_dir;
     bool (*goes_on)(void *ctx); /* false: the server ends, or no longer writes. Ask at every step; any thread */
     void *ctx;
+    /* As in struct rs_upkeep_config. */
+    void (*on_tag_removed)(void *ctx, rs_str repository, rs_str tag);
+    void *server;
 };
 
 /* Abandoned uploads. In purge.c. */
 void rs_upkeep_purge(const struct rs_upkeep_run *run);
+/* The rules of retention, and the pulls that they ask for. In retention_task.c. */
+void rs_upkeep_retention(const struct rs_upkeep_run *run);
+void rs_upkeep_pulls(const struct rs_upkeep_run *run);
