@@ -82,15 +82,21 @@ static rs_rc wait_for_next_second(struct rs_remover *r, struct rs_err *err)
     return RS_OK;
 }
 
-/* Says the strictest, then counts, then says what holds: see WHO IS THERE in presence.c. */
-static rs_rc agree(struct rs_storage *storage, int64_t own_s, bool alone, int64_t *out_grace_s, struct rs_err *err)
+/* Says the strictest, then counts, then says what holds: see WHO IS THERE in presence.c. Who is alone counts when the
+ * second has passed: a server that came before it began, unseen, would have renewed its links too early. */
+static rs_rc agree(struct rs_remover *r, int64_t own_s, bool alone, int64_t *out_grace_s, struct rs_err *err)
 {
     size_t servers;
     int64_t theirs_s;
-    RS_TRY(rs_presence_tell_grace(storage, alone ? 0 : own_s, err));
-    RS_TRY(rs_presence_count(storage, &servers, &theirs_s, err));
+    RS_TRY(rs_presence_tell_grace(r->storage, alone ? 0 : own_s, err));
+    RS_TRY(read_clock(r->storage, &r->began_s, err));
+    RS_TRY(rs_presence_count(r->storage, &servers, &theirs_s, err));
+    if (alone && servers == 0) {
+        RS_TRY(wait_for_next_second(r, err));
+        RS_TRY(rs_presence_count(r->storage, &servers, &theirs_s, err));
+    }
     *out_grace_s = alone && servers == 0 ? 0 : RS_MAX(own_s, theirs_s);
-    return rs_presence_tell_grace(storage, *out_grace_s, err);
+    return rs_presence_tell_grace(r->storage, *out_grace_s, err);
 }
 
 rs_rc rs_remover_open(struct rs_registry *registry, int64_t grace_s, bool alone, struct rs_remover **out,
@@ -101,11 +107,8 @@ rs_rc rs_remover_open(struct rs_registry *registry, int64_t grace_s, bool alone,
     RS_TRY(rs_presence_ensure(registry->presence, err));
     RS_TRY(take_lock(r->storage, &r->lock, err));
     RS_TRY(rs_tombstones_lift(r->storage, err)); /* of one that was killed */
-    RS_TRY(agree(r->storage, grace_s, alone, out_grace_s, err));
     r->ahead_ms = ahead_ms();
-    RS_TRY(read_clock(r->storage, &r->began_s, err));
-    if (*out_grace_s == 0)
-        RS_TRY(wait_for_next_second(r, err));
+    RS_TRY(agree(r, grace_s, alone, out_grace_s, err));
     *out = rs_take(&r);
     return RS_OK;
 }
