@@ -16,6 +16,8 @@ static const struct command commands[] = {
     {"serve", rs_cmd_serve, "serve [CONFIG.yml]         run the registry (without a file: ./data, 127.0.0.1:5000)"},
     {"config", rs_cmd_config, "config check [CONFIG.yml]  say what is wrong with a configuration, and print it"},
     {"check", rs_cmd_check, "check [OPTIONS] [CONFIG]   look at all that is stored; --repair mends it"},
+    {"retention", rs_cmd_retention,
+     "retention [CONFIG.yml]     remove tags by the rules of the configuration; -d lists what would go"},
     {"version", version, "version                    print the version"},
     {"help", help, "help                       print this"},
     {"garbage-collect", NULL, NULL},

@@ -11,3 +11,4 @@ enum rs_exit {
 int rs_cmd_serve(int argc, char **argv);
 int rs_cmd_config(int argc, char **argv);
 int rs_cmd_check(int argc, char **argv);
+int rs_cmd_retention(int argc, char **argv);
