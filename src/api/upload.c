@@ -94,21 +94,29 @@ static rs_rc receive(struct rs_request *req, struct rs_upload *upload, const str
     return RS_OK;
 }
 
+/* What is sure to come. */
+static uint64_t announced(const struct rs_request *req)
+{
+    return req->has_body && req->content_length > 0 ? (uint64_t)req->content_length : 0;
+}
+
 static rs_rc take_chunk(struct rs_request *req, struct rs_upload *upload, const struct rs_content_range *range,
-                        struct rs_err *err)
+                        const struct rs_digest *digest, struct rs_err *err)
 {
     uint64_t offset = rs_upload_offset(upload);
 
     if (range->present && range->first != offset)
         return rs_err_set(err, RS_E_RANGE_INVALID, "the chunk begins at %llu, the upload stands at %llu",
                           (unsigned long long)range->first, (unsigned long long)offset);
+    RS_TRY(rs_upload_announce(upload, digest, announced(req), err));
     return req->has_body ? receive(req, upload, range, err) : RS_OK;
 }
 
 /* Takes the upload of the path and adds the body to it. On RS_E_RANGE_INVALID, which another writer causes as well, the
- * client is told where the upload stands. *upload is the caller's to end, also on an error. */
+ * client is told where the upload stands. digest: what the whole is to be, NULL if that is not known yet. *upload is
+ * the caller's to end, also on an error. */
 static rs_rc continue_upload(struct rs_api *api, struct rs_request *req, enum rs_hash_alg alg,
-                             struct rs_upload **upload, struct rs_err *err)
+                             const struct rs_digest *digest, struct rs_upload **upload, struct rs_err *err)
 {
     const rs_str name = req->captures[0], uuid = req->captures[1];
     struct rs_content_range range;
@@ -117,7 +125,7 @@ static rs_rc continue_upload(struct rs_api *api, struct rs_request *req, enum rs
     RS_TRY(read_range(req, &range, err));
     rs_rc rc = rs_upload_open(api->registry, name, uuid, alg, upload, err);
     if (rc == RS_OK)
-        rc = take_chunk(req, *upload, &range, err);
+        rc = take_chunk(req, *upload, &range, digest, err);
     if (rc == RS_E_RANGE_INVALID && rs_upload_stat(api->registry, name, uuid, &offset, NULL) == RS_OK)
         tell_progress(api, req, uuid, offset);
     return rc;
@@ -134,24 +142,27 @@ static bool may_mount_any(const struct rs_api *api, const struct rs_request *req
 }
 
 /* Links a blob that is there (distribution-spec 1.1, "Mounting a blob from another repository"). *out_done stays false
- * if it cannot: then the client has to upload. RS_E_DIGEST_INVALID: it could not upload that either. */
+ * if it cannot: then the client has to upload. RS_E_DIGEST_INVALID, RS_E_DENIED: it could not upload that either. */
 static rs_rc try_mount(struct rs_api *api, struct rs_request *req, struct rs_digest *digest, bool *out_done,
                        struct rs_err *err)
 {
     rs_str mount, from;
     rs_rc rc = RS_E_BLOB_UNKNOWN;
+    struct rs_err why;
 
     if (!rs_request_query(req, RS_STR("mount"), &mount) || mount.len == 0)
         return RS_OK;
     RS_TRY(rs_api_digest(req, mount, digest, err));
     if (!rs_request_query(req, RS_STR("from"), &from)) {
         if (may_mount_any(api, req))
-            rc = rs_blob_mount_any(api->registry, req->captures[0], digest, NULL);
+            rc = rs_blob_mount_any(api->registry, req->captures[0], digest, &why);
     } else if (rs_name_check(from, NULL) == RS_OK) {
-        rc = rs_blob_mount(api->registry, req->captures[0], from, digest, NULL);
+        rc = rs_blob_mount(api->registry, req->captures[0], from, digest, &why);
     }
     *out_done = rc == RS_OK;
-    return RS_OK;
+    if (rc == RS_E_DENIED)
+        *err = why;
+    return rc == RS_E_DENIED ? rc : RS_OK;
 }
 
 static rs_rc tell_mounted(const struct rs_api *api, struct rs_request *req, const struct rs_digest *digest)
@@ -238,7 +249,7 @@ static rs_rc post_begin(struct rs_api *api, struct rs_request *req, enum rs_hash
 rs_rc rs_api_upload_post(struct rs_request *req, void *ctx, struct rs_err *err)
 {
     struct rs_api *api = ctx;
-    struct rs_digest digest;
+    struct rs_digest digest = {.text = ""};
     enum rs_hash_alg alg;
     bool done = false;
 
@@ -249,6 +260,8 @@ rs_rc rs_api_upload_post(struct rs_request *req, void *ctx, struct rs_err *err)
     if (done)
         return tell_mounted(api, req, &digest);
     RS_TRY(check_monolithic(req, &digest, &done, err));
+    RS_TRY(rs_upload_check_room(api->registry, req->captures[0], digest.text[0] != '\0' ? &digest : NULL,
+                                done ? announced(req) : 0, err));
     return done ? post_whole(api, req, &digest, err) : post_begin(api, req, alg, err);
 }
 
@@ -282,7 +295,7 @@ rs_rc rs_api_upload_patch(struct rs_request *req, void *ctx, struct rs_err *err)
     RS_TRY(check_upload(req, err));
     RS_TRY(rs_api_writable(api, err));
     enum rs_hash_alg alg = rs_upload_chosen(api->registry, req->captures[0], req->captures[1]);
-    RS_TRY(continue_upload(api, req, alg, &upload, err));
+    RS_TRY(continue_upload(api, req, alg, NULL, &upload, err));
     req->reply.status = 202;
     tell_progress(api, req, req->captures[1], rs_upload_offset(upload));
     return RS_OK;
@@ -300,7 +313,7 @@ rs_rc rs_api_upload_put(struct rs_request *req, void *ctx, struct rs_err *err)
     if (!rs_request_query(req, RS_STR("digest"), &text))
         return rs_err_set(err, RS_E_DIGEST_INVALID, "the parameter \"digest\" is missing");
     RS_TRY(rs_api_digest(req, text, &digest, err));
-    RS_TRY(continue_upload(api, req, digest.alg, &upload, err));
+    RS_TRY(continue_upload(api, req, digest.alg, &digest, &upload, err));
     const uint64_t size = rs_upload_offset(upload);
     RS_TRY(rs_upload_commit(&upload, &digest, err));
     return tell_pushed(api, req, &digest, size);

@@ -14,7 +14,8 @@ struct rs_debug {
     struct rs_http_server *server;
     struct rs_http_server *main;
     struct rs_health *health;
-    struct rs_route routes[2];
+    struct rs_registry *registry;
+    struct rs_route routes[3];
     bool runs;
 };
 
@@ -64,6 +65,18 @@ static rs_rc get_health(struct rs_request *req, void *ctx, struct rs_err *err)
     return RS_OK;
 }
 
+/* What the quotas hold: counts where that is not known, or was long ago. */
+static rs_rc get_quotas(struct rs_request *req, void *ctx, struct rs_err *err)
+{
+    const struct rs_debug *debug = ctx;
+    RS_AUTO(rs_buf_release) struct rs_buf text;
+
+    rs_buf_init(&text, REPORT_BYTES);
+    RS_TRY(rs_quotas_write(debug->registry, &text, err));
+    rs_reply_text(req, "application/json; charset=utf-8", rs_buf_str(&text));
+    return RS_OK;
+}
+
 static void on_error(struct rs_request *req, void *ctx, rs_rc rc, const struct rs_err *err)
 {
     (void)ctx, (void)rc;
@@ -77,6 +90,7 @@ static size_t make_routes(struct rs_debug *debug, const struct rs_config_http *h
     size_t count = 0;
 
     debug->routes[count++] = (struct rs_route){"/debug/health", READ, RS_ROUTE_BLOCKING, get_health, NULL};
+    debug->routes[count++] = (struct rs_route){"/debug/quotas", READ, RS_ROUTE_BLOCKING, get_quotas, NULL};
     if (http->debug_metrics)
         debug->routes[count++] = (struct rs_route){http->debug_path, READ, RS_ROUTE_BLOCKING, get_metrics, NULL};
     return count;
@@ -106,12 +120,13 @@ rs_rc rs_debug_new(const struct rs_config *config, struct rs_debug **out, struct
 }
 
 rs_rc rs_debug_start(struct rs_debug *debug, struct rs_http_server *server, struct rs_health *health,
-                     struct rs_err *err)
+                     struct rs_registry *registry, struct rs_err *err)
 {
     if (debug == NULL)
         return RS_OK;
     debug->main = server;
     debug->health = health;
+    debug->registry = registry;
     rs_metrics_collect(measure, debug);
     debug->runs = true;
     return rs_http_start(debug->server, err);

@@ -58,11 +58,18 @@ static void walk_here(struct walk *w)
         w->stopped = !w->visit(w->ctx, (rs_str){w->name, w->len}, level.parts);
 }
 
-rs_rc rs_repositories_walk(struct rs_storage *storage, rs_repository_visit *visit, void *ctx, struct rs_err *err)
+rs_rc rs_repositories_walk_below(struct rs_storage *storage, rs_str name, rs_repository_visit *visit, void *ctx,
+                                 struct rs_err *err)
 {
-    struct walk w = {.storage = storage, .visit = visit, .ctx = ctx, .err = err};
+    struct walk w = {.storage = storage, .visit = visit, .ctx = ctx, .err = err, .len = name.len};
+    RS_ASSERT(rs_str_copy_z(name, w.name, sizeof w.name));
     walk_here(&w);
     return w.rc;
+}
+
+rs_rc rs_repositories_walk(struct rs_storage *storage, rs_repository_visit *visit, void *ctx, struct rs_err *err)
+{
+    return rs_repositories_walk_below(storage, RS_STR(""), visit, ctx, err);
 }
 
 struct digests {

@@ -21,6 +21,9 @@ enum rs_repository_part {
 typedef bool rs_repository_visit(void *ctx, rs_str name, unsigned parts);
 /* What comes or goes meanwhile may be left out. Any listing that breaks off is an error: what was told is not all. */
 rs_rc rs_repositories_walk(struct rs_storage *storage, rs_repository_visit *visit, void *ctx, struct rs_err *err);
+/* The same of the repository of that name and of those below it; name: checked, or empty (all). */
+rs_rc rs_repositories_walk_below(struct rs_storage *storage, rs_str name, rs_repository_visit *visit, void *ctx,
+                                 struct rs_err *err);
 
 /* The digests whose hexadecimal part names a directory below `path` (_layers/sha256, revisions/sha512 …), in any
  * order. Nothing there: no digest. Other names are passed by. false ends it. */

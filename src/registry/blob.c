@@ -51,25 +51,37 @@ rs_rc rs_blob_open(struct rs_registry *registry, rs_str repository, const struct
     return rc == RS_OK ? RS_OK : unknown(rc, repository, digest, err);
 }
 
-/* The data may be another request's that has not synced yet, so it is made durable here as well. It is looked at
- * before, so that no link is made to nothing, and after: see promise.h. */
-static rs_rc link_data(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
+/* The data may be another request's that has not synced yet, so it is made durable here as well. */
+static rs_rc make_link(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
                        const struct rs_digest *target, struct rs_err *err)
 {
     struct rs_path link, data;
-    bool tombstoned;
-    struct rs_storage_stat st;
     RS_AUTO(rs_storage_batch_release) struct rs_storage_batch batch;
     rs_storage_batch_init(&batch);
+    rs_path_blob(&data, target);
+    rs_path_layer_link(&link, repository, digest);
+    RS_TRY(rs_promise_made(registry, repository, link.z, digest, target, RS_TOMBSTONED_IS_GONE, &batch, NULL, err));
+    RS_TRY(rs_storage_keep(registry->storage, data.z, &batch, err));
+    return rs_storage_sync(registry->storage, &batch, err);
+}
+
+/* It is looked at before, so that no link is made to nothing, and after: see promise.h. */
+static rs_rc link_data(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
+                       const struct rs_digest *target, struct rs_err *err)
+{
+    struct rs_path data;
+    bool tombstoned;
+    struct rs_storage_stat st;
+    struct rs_quota_claim *claim;
     RS_TRY(rs_presence_ensure(registry->presence, err));
     RS_TRY(rs_promise_look(registry, repository, digest, target, &tombstoned, err));
     if (tombstoned)
         return RS_E_NOT_FOUND;
     RS_TRY(rs_storage_stat(registry->storage, rs_path_blob(&data, target), &st, err));
-    rs_path_layer_link(&link, repository, digest);
-    RS_TRY(rs_promise_made(registry, repository, link.z, digest, target, RS_TOMBSTONED_IS_GONE, &batch, NULL, err));
-    RS_TRY(rs_storage_keep(registry->storage, data.z, &batch, err));
-    return rs_storage_sync(registry->storage, &batch, err);
+    RS_TRY(rs_quota_take(registry, repository, RS_QUOTA_LAYER, target, st.size, &claim, err));
+    rs_rc rc = make_link(registry, repository, digest, target, err);
+    rs_quota_settle(registry, &claim, rc == RS_OK);
+    return rc;
 }
 
 rs_rc rs_blob_mount(struct rs_registry *registry, rs_str repository, rs_str from, const struct rs_digest *digest,
@@ -98,6 +110,7 @@ rs_rc rs_blob_unlink(struct rs_registry *registry, rs_str repository, const stru
     if (rc != RS_OK)
         return unknown(rc, repository, digest, err);
     RS_TRY(rs_storage_remove(registry->storage, path.z, NULL, err));
+    rs_quota_removed(registry, repository);
     RS_TRY(rs_storage_prune(registry->storage, rs_path_parent(&path), 1, &batch, err));
     return rs_storage_sync(registry->storage, &batch, err);
 }

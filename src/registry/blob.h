@@ -22,6 +22,6 @@ rs_rc rs_blob_unlink(struct rs_registry *registry, rs_str repository, const stru
 rs_rc rs_blob_mount_any(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
                         struct rs_err *err);
 /* Links a blob of another repository (distribution-spec, "Mounting a blob from another repository"), durably.
- * RS_E_BLOB_UNKNOWN if `from` does not have it. */
+ * RS_E_BLOB_UNKNOWN if `from` does not have it; of both: RS_E_DENIED: a quota is used up. */
 rs_rc rs_blob_mount(struct rs_registry *registry, rs_str repository, rs_str from, const struct rs_digest *digest,
                     struct rs_err *err);

@@ -69,9 +69,10 @@ struct rs_manifest_put {
 /* Validates, checks every referenced blob and child manifest, stores durably, then moves the tags. *out_digest: what it
  * is stored under (SHA-256, or the algorithm of the reference's digest). RS_E_MANIFEST_INVALID,
  * RS_E_MANIFEST_TOO_BIG, RS_E_MANIFEST_BLOB_UNKNOWN, RS_E_DIGEST_INVALID. RS_E_PRECONDITION: `accept` said no last time
- * it was asked; the reference is as it was, though the manifest may have been stored. RS_E_DENIED: a tag is immutable
- * and points to another manifest: nothing was stored, or, if that came to be meanwhile, the manifest and tags named
- * before it. All pushes of a tag, with a condition or without, happen in one order, in all processes. */
+ * it was asked; the reference is as it was, though the manifest may have been stored. RS_E_DENIED: a quota is
+ * used up, and nothing was stored; or a tag is immutable and points to another manifest: nothing was stored either, or,
+ * if that came to be meanwhile, the manifest and tags named before it. All pushes of a tag, with a condition or
+ * without, happen in one order, in all processes. */
 rs_rc rs_manifest_put(struct rs_registry *registry, const struct rs_manifest_put *put, struct rs_digest *out_digest,
                       struct rs_err *err);
 

@@ -227,6 +227,7 @@ static rs_rc remove_revision(struct rs_registry *registry, rs_str repository, co
     rs_storage_batch_init(&batch);
     rs_path_revision_link(&path, repository, digest);
     RS_TRY(rs_storage_remove(registry->storage, path.z, NULL, err));
+    rs_quota_removed(registry, repository);
     RS_TRY(rs_storage_prune(registry->storage, rs_path_parent(&path), 1, &batch, err));
     return rs_storage_sync(registry->storage, &batch, err);
 }

@@ -238,6 +238,19 @@ static rs_rc check_tags(struct push *push, struct rs_err *err)
     return RS_OK;
 }
 
+/* The room in quotas is taken before the revision is made. */
+static rs_rc store_within_quotas(struct push *push, struct rs_err *err)
+{
+    struct rs_quota_claim *claim;
+    RS_TRY(rs_quota_take(push->registry, push->put->repository, RS_QUOTA_REVISION, &push->digest, push->put->bytes.len,
+                         &claim, err));
+    rs_rc rc = store_revision(push, err);
+    if (rc == RS_OK)
+        rc = rs_storage_sync(push->registry->storage, push->batch, err);
+    rs_quota_settle(push->registry, &claim, rc == RS_OK);
+    return rc;
+}
+
 /* The manifest and what it needs, in one sync. */
 static rs_rc store(struct push *push, struct rs_err *err)
 {
@@ -246,9 +259,7 @@ static rs_rc store(struct push *push, struct rs_err *err)
     push->batch = &batch;
     rs_rc rc = check_references(push, err);
     if (rc == RS_OK)
-        rc = store_revision(push, err);
-    if (rc == RS_OK)
-        rc = rs_storage_sync(push->registry->storage, &batch, err);
+        rc = store_within_quotas(push, err);
     push->batch = NULL;
     return rc;
 }
@@ -256,9 +267,11 @@ static rs_rc store(struct push *push, struct rs_err *err)
 static void take_back(struct push *push)
 {
     struct rs_path path;
-    if (push->made_revision)
-        rs_storage_remove(push->registry->storage, rs_path_revision(&path, push->put->repository, &push->digest), NULL,
-                          NULL);
+    if (!push->made_revision)
+        return;
+    rs_storage_remove(push->registry->storage, rs_path_revision(&path, push->put->repository, &push->digest), NULL,
+                      NULL);
+    rs_quota_removed(push->registry, push->put->repository);
 }
 
 /* --- tags --- */

@@ -11,6 +11,7 @@ static void measure(void *ctx)
 {
     struct rs_registry *registry = ctx;
     rs_manifest_cache_measure(registry->manifests);
+    rs_quota_measure(registry->quotas);
     rs_metrics_set(RS_METRIC_STORAGE_FLUSHES, RS_NO_LABELS, rs_storage_flushes(registry->storage));
     if (registry->pulls != NULL)
         rs_metrics_set(RS_METRIC_PULLS_DROPPED, RS_NO_LABELS, rs_pulls_dropped(registry->pulls));
@@ -25,6 +26,7 @@ rs_rc rs_registry_new(const struct rs_registry_config *config, struct rs_storage
     registry->storage = storage;
     registry->rules = rules;
     registry->policy = rs_policy_new(config);
+    registry->quotas = rs_quotas_new(config, storage);
     registry->presence = rs_presence_new(storage, config->grace_s);
     registry->tombstones = rs_tombstones_new(storage);
     struct rs_path path;
@@ -58,6 +60,7 @@ void rs_registry_free(struct rs_registry **registry)
     rs_referrers_cache_free(&(*registry)->referrers);
     rs_rules_free(&(*registry)->rules);
     rs_policy_free(&(*registry)->policy);
+    rs_quotas_free(&(*registry)->quotas);
     rs_tombstones_free(&(*registry)->tombstones);
     rs_presence_free(&(*registry)->presence);
     rs_pulls_free(&(*registry)->pulls);

@@ -70,6 +70,10 @@ rs_rc rs_registry_new(const struct rs_registry_config *config, struct rs_storage
 rs_rc rs_registry_announce(struct rs_registry *registry, struct rs_err *err);
 void rs_registry_free(struct rs_registry **registry);
 
+/* What the quotas hold and allow: {"quotas":[{"repositories":["team"],"size":1024,"used":512,"blobs":3,"refused":0,
+ * "counted":"2026-11-20T13:20:13Z"}]}. Counts where that was a minute ago. */
+rs_rc rs_quotas_write(struct rs_registry *registry, struct rs_buf *out, struct rs_err *err);
+
 /* Repositories in registry:2's order (component by component), after `last` (may be empty, and need not be a
  * name). The callback returns false to stop. */
 typedef bool rs_registry_visit(void *ctx, rs_str name);

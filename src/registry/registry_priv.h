@@ -6,6 +6,7 @@
 #include "registry/manifest_cache.h"
 #include "registry/policy.h"
 #include "registry/pulls.h"
+#include "registry/quota.h"
 #include "registry/referrers_index.h"
 #include "registry/registry.h"
 #include "registry/rules.h"
@@ -23,6 +24,7 @@ struct rs_registry {
     struct rs_referrers_cache *referrers;
     struct rs_rules *rules;
     struct rs_policy *policy; /* NULL: no tag is immutable */
+    struct rs_quotas *quotas; /* NULL: there is none */
     struct rs_presence *presence;
     struct rs_tombstones *tombstones;
     struct rs_pulls *pulls; /* NULL: none are tracked */

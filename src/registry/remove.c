@@ -23,6 +23,7 @@
 #define SET_BACK_MS 50 /* both clocks are as exact as the kernel's tick */
 
 struct rs_remover {
+    struct rs_registry *registry;
     struct rs_storage *storage;
     struct rs_storage_file *lock;
     int64_t began_s;
@@ -103,6 +104,7 @@ rs_rc rs_remover_open(struct rs_registry *registry, int64_t grace_s, bool alone,
                       int64_t *out_grace_s, struct rs_err *err)
 {
     RS_AUTO(rs_remover_close) struct rs_remover *r = rs_calloc(1, sizeof *r);
+    r->registry = registry;
     r->storage = registry->storage;
     RS_TRY(rs_presence_ensure(registry->presence, err));
     RS_TRY(take_lock(r->storage, &r->lock, err));
@@ -300,6 +302,7 @@ rs_rc rs_remover_take(struct rs_remover *r, int64_t before_s, struct rs_removal 
     rs_rc rc = RS_OK;
     if (settle(r, goes_on, ctx))
         rc = look_and_take(r, before_s, items, count, goes_on, ctx, err);
+    rs_quota_removed(r->registry, (rs_str){NULL, 0});
     rs_rc lifted = rs_tombstones_lift(r->storage, rc == RS_OK ? err : NULL);
     return rc != RS_OK ? rc : lifted;
 }

@@ -36,6 +36,8 @@ struct rs_upload {
     void *buffer;                       /* of hash_thread, handed out by rs_upload_buffer */
     uint64_t offset;
     uint64_t opened_at; /* the offset at which this request took it */
+    uint64_t limit;     /* the smallest quota: a larger blob never fits */
+    bool denied;        /* by a quota: nobody can go on with it */
     bool broken;        /* a write failed: how much of it is in the file is not known, and the hash may be ahead */
     size_t repository_len;
     char repository[RS_NAME_MAX + 1];
@@ -177,6 +179,7 @@ rs_rc rs_upload_open(struct rs_registry *registry, rs_str repository, rs_str uui
     RS_TRY(open_data(u, &size, err));
     RS_TRY(rs_upload_hash_open(&u->hash, alg, u->file, size, err));
     u->offset = u->opened_at = size;
+    u->limit = rs_quota_limit(registry, repository);
     *out = rs_take(&u);
     return RS_OK;
 }
@@ -222,8 +225,33 @@ static void save_hash(struct rs_upload *u)
         remove_upload(u->storage, repository_of(u), u->hash.uuid);
 }
 
+static rs_rc check_limit(struct rs_upload *u, uint64_t len, struct rs_err *err)
+{
+    if (u->offset <= u->limit && len <= u->limit - u->offset)
+        return RS_OK;
+    u->denied = true;
+    return rs_quota_refuse(u->registry, repository_of(u), u->offset + len, err);
+}
+
+rs_rc rs_upload_announce(struct rs_upload *upload, const struct rs_digest *digest, uint64_t len, struct rs_err *err)
+{
+    RS_TRY(check_limit(upload, len, err));
+    if (digest == NULL)
+        return RS_OK;
+    rs_rc rc = rs_quota_check(upload->registry, repository_of(upload), digest, upload->offset + len, err);
+    upload->denied = rc == RS_E_DENIED;
+    return rc;
+}
+
+rs_rc rs_upload_check_room(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
+                           uint64_t size, struct rs_err *err)
+{
+    return rs_quota_check(registry, repository, digest, RS_MAX(size, 1), err);
+}
+
 rs_rc rs_upload_write(struct rs_upload *upload, const void *data, size_t len, struct rs_err *err)
 {
+    RS_TRY(check_limit(upload, len, err));
     if (upload->broken)
         return rs_err_set(err, RS_E_IO, "upload %s: a write failed before", upload->uuid);
     hash_bytes(upload, data, len);
@@ -242,8 +270,10 @@ void rs_upload_suspend(struct rs_upload **upload)
     if (*upload == NULL)
         return;
     struct rs_upload *u = rs_take(upload);
-    if (!u->broken && u->offset - u->hash.saved > RS_REHASH_MAX)
+    if (!u->broken && !u->denied && u->offset - u->hash.saved > RS_REHASH_MAX)
         save_hash(u);
+    if (u->denied)
+        remove_upload(u->storage, repository_of(u), u->hash.uuid);
     upload_free(u);
 }
 
@@ -289,13 +319,25 @@ static rs_rc store(struct rs_upload *u, const struct rs_digest *digest, struct r
     return rs_presence_is_old(u->registry->presence, linked_s) ? check_late(u, digest, err) : RS_OK;
 }
 
+/* The room in quotas is taken before the link is made. */
+static rs_rc store_within_quotas(struct rs_upload *u, const struct rs_digest *digest, struct rs_err *err)
+{
+    struct rs_quota_claim *claim;
+    rs_rc rc = rs_quota_take(u->registry, repository_of(u), RS_QUOTA_LAYER, digest, u->offset, &claim, err);
+    u->denied = rc == RS_E_DENIED;
+    RS_TRY(rc);
+    rc = store(u, digest, err);
+    rs_quota_settle(u->registry, &claim, rc == RS_OK);
+    return rc;
+}
+
 /* Whose data has become a blob, or can become none, is removed; else the client may try again with what is there. */
 rs_rc rs_upload_commit(struct rs_upload **upload, const struct rs_digest *digest, struct rs_err *err)
 {
     struct rs_upload *u = *upload;
     rs_rc rc = verify(u, digest, err);
     if (rc == RS_OK)
-        rc = store(u, digest, err);
+        rc = store_within_quotas(u, digest, err);
     rs_metrics_add(rc == RS_OK ? RS_METRIC_UPLOADS_FINISHED : RS_METRIC_UPLOADS_FAILED, RS_NO_LABELS, 1);
     if (rc != RS_OK && rc != RS_E_DIGEST_INVALID && u->file != NULL) {
         rs_upload_suspend(upload);

@@ -25,6 +25,13 @@ rs_rc rs_upload_stat(struct rs_registry *registry, rs_str repository, rs_str uui
 rs_rc rs_upload_open(struct rs_registry *registry, rs_str repository, rs_str uuid, enum rs_hash_alg alg,
                      struct rs_upload **out, struct rs_err *err);
 uint64_t rs_upload_offset(const struct rs_upload *upload);
+/* So many bytes are to come, and that is to be the digest of all (NULL: not known yet). RS_E_DENIED: they cannot fit
+ * into a quota, whatever comes; the upload is removed when it is suspended. */
+rs_rc rs_upload_announce(struct rs_upload *upload, const struct rs_digest *digest, uint64_t len, struct rs_err *err);
+/* The same before there is an upload; of a size that is not known yet (0), whether anything fits. Not of a digest that
+ * is known, and that the quota's repositories have already. */
+rs_rc rs_upload_check_room(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest,
+                           uint64_t size, struct rs_err *err);
 /* Where to receive the next bytes, *out_cap of them at most: a long upload is hashed by a second thread, which needs
  * them to stay. NULL: into any buffer of the caller's. */
 void *rs_upload_buffer(struct rs_upload *upload, size_t *out_cap);
@@ -32,9 +39,9 @@ rs_rc rs_upload_write(struct rs_upload *upload, const void *data, size_t len, st
 /* Keeps what was received for a later request, and lets go. NULL is fine. */
 void rs_upload_suspend(struct rs_upload **upload);
 /* Checks the digest, makes blob and link durable and visible, ends the upload. RS_E_DIGEST_INVALID: the bytes are not
- * those; the upload is removed. RS_E_BLOB_UPLOAD_UNKNOWN: it was cancelled meanwhile. On another error it is suspended,
- * unless its data had become a blob already or were lost in a failed sync; then the client has to begin anew. Always
- * nulls *upload. */
+ * those; the upload is removed. RS_E_DENIED: a quota is used up; the same. RS_E_BLOB_UPLOAD_UNKNOWN: it was cancelled
+ * meanwhile. On another error it is suspended, unless its data had become a blob already or were lost in a failed sync;
+ * then the client has to begin anew. Always nulls *upload. */
 rs_rc rs_upload_commit(struct rs_upload **upload, const struct rs_digest *digest, struct rs_err *err);
 /* Removes it. RS_E_BLOB_UPLOAD_UNKNOWN. */
 rs_rc rs_upload_cancel(struct rs_registry *registry, rs_str repository, rs_str uuid, struct rs_err *err);

@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * BOOKS. What a quota's repositories link is, at any moment, what the last count found (`base`, which nobody changes),
+ * and what our pushes have linked since that count began (`since`); beside it stands what pushes have taken and not
+ * linked yet (`pending`). A push takes its room under the lock before it makes its link, so that the sum never exceeds
+ * the size, however many come at once, and gives it back if there is no link in the end.
+ *
+ * A count is a walk without the lock, while pushes go on. A link that was settled before the count began is found by
+ * it; one that is settled meanwhile is written down for it (`next`, which then becomes `since`); one that is settled
+ * later is pending when it ends. So no link of this process is ever missing. Nothing is taken off one by one: a blob
+ * that one repository loses may be in another. Removals are told (rs_quota_removed), and what they freed is found by
+ * the next count.
+ *
+ * WHEN THERE IS A COUNT. At the first push. Before a push, if the last count began a minute ago or earlier: what other
+ * processes have linked. Before a refusal, for others may have removed something: if a second has passed since the last
+ * count; if this process has removed something, at once, for which the push waits a moment. But a count never comes
+ * before ten times the time that the last one took, so that counting takes a tenth of the time at most.
+ *
+ * WHAT FOLLOWS. With one process the size is never exceeded. With several, each may exceed it by what the others link
+ * in a minute (or in eleven times the time that a count takes, where that is longer). A push may be refused though
+ * there is room since a second (or ten times the time of a count). A smaller size in the configuration refuses new
+ * blobs, and removes nothing.
+ */
+#include "base/clock.h"
+#include "base/glob.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "layout/paths.h"
+#include "registry/quota_priv.h"
+#include "registry/registry_priv.h"
+
+#define RECENT_MS 60000     /* so long a count is believed */
+#define REFUSAL_MS 1000     /* and so long before a refusal */
+#define RATIO 10            /* counting takes a tenth of the time */
+#define PATIENCE_MS 1000    /* what a push waits for a count to be allowed that may spare it a refusal */
+#define WAIT_MS 60000       /* and for one that runs */
+#define SHOWN_BYTES_MAX 128 /* of patterns */
+#define ATTEMPTS 3          /* of counts before a refusal */
+
+struct rs_quota_claim {
+    enum rs_quota_kind kind;
+    struct rs_digest digest;
+    size_t repository_len;
+    char repository[RS_NAME_MAX + 1];
+    size_t count; /* of nodes that are in their groups */
+    struct quota_node nodes[];
+};
+
+/* --- making --- */
+
+static char *show(const struct rs_quota_rule *rule)
+{
+    struct rs_buf text;
+    rs_buf_init(&text, 4 * RS_GLOB_MAX);
+    rs_policy_show(&text, rule->repositories, rule->repository_count);
+    char *shown = rs_str_dup(rs_str_sub(rs_buf_str(&text), 0, SHOWN_BYTES_MAX));
+    rs_buf_release(&text);
+    return shown;
+}
+
+/* The value of a metric's label: the patterns, and the place where others have the same. */
+static enum rs_value label_of(const struct rs_quotas *quotas, const struct quota_group *group)
+{
+    char text[SHOWN_BYTES_MAX + 32];
+    for (const struct quota_group *g = quotas->groups; g < group; g++)
+        if (strcmp(g->shown, group->shown) == 0) {
+            int len = snprintf(text, sizeof text, "%s (%zu)", group->shown, group->index);
+            return rs_metrics_value(RS_LABEL_QUOTA, (rs_str){text, (size_t)len});
+        }
+    return rs_metrics_value(RS_LABEL_QUOTA, rs_str_c(group->shown));
+}
+
+struct rs_quotas *rs_quotas_new(const struct rs_registry_config *config, struct rs_storage *storage)
+{
+    if (config->quota_count == 0)
+        return NULL;
+    struct rs_quotas *quotas = rs_calloc(1, sizeof *quotas + config->quota_count * sizeof *quotas->groups);
+    for (size_t i = 0; i < config->quota_count; i++) {
+        struct quota_group *g = &quotas->groups[i];
+        g->storage = storage;
+        g->state_dir = config->state_dir;
+        g->rule = config->quotas[i];
+        g->index = i;
+        g->shown = show(&g->rule);
+        g->below = quota_below(g->rule.repositories, g->rule.repository_count);
+        g->label = label_of(quotas, g);
+        rs_mutex_init(&g->lock, RS_LOCK_QUOTA);
+        rs_cond_init(&g->changed);
+        quotas->count++;
+    }
+    return quotas;
+}
+
+void rs_quotas_free(struct rs_quotas **quotas)
+{
+    if (*quotas == NULL)
+        return;
+    for (size_t i = 0; i < (*quotas)->count; i++) {
+        struct quota_group *g = &(*quotas)->groups[i];
+        rs_quota_table_free(&g->base);
+        rs_quota_table_free(&g->since);
+        rs_mutex_release(&g->lock);
+        pthread_cond_destroy(&g->changed);
+        free(g->shown);
+        free(g->below);
+    }
+    free(rs_take(quotas));
+}
+
+/* --- the books --- */
+
+static bool has_locked(const struct quota_group *g, const struct rs_quota_key *key)
+{
+    return rs_quota_table_has(g->base, key) || rs_quota_table_has(g->since, key);
+}
+
+static struct quota_node *find_pending_locked(const struct quota_group *g, const struct rs_quota_key *key)
+{
+    for (struct quota_node *n = g->pending; n != NULL; n = n->next)
+        if (rs_quota_key_eq(&n->key, key))
+            return n;
+    return NULL;
+}
+
+static uint64_t used_locked(const struct quota_group *g)
+{
+    return rs_quota_table_bytes(g->base) + rs_quota_table_bytes(g->since) + g->pending_bytes;
+}
+
+static bool is_free_locked(const struct quota_group *g, const struct rs_quota_key *key)
+{
+    return key != NULL && (has_locked(g, key) || find_pending_locked(g, key) != NULL);
+}
+
+static bool fits_locked(const struct quota_group *g, const struct rs_quota_key *key, uint64_t size)
+{
+    uint64_t used = used_locked(g);
+    return (used <= g->rule.size && size <= g->rule.size - used) || is_free_locked(g, key);
+}
+
+static void take_locked(struct quota_group *g, struct quota_node *node)
+{
+    node->charged = !is_free_locked(g, &node->key);
+    g->pending_bytes += node->charged ? node->size : 0;
+    node->next = g->pending;
+    g->pending = node;
+}
+
+/* What has no room in our tables is found by the next count, which must then come first. */
+static void keep_locked(struct quota_group *g, const struct quota_node *node)
+{
+    rs_rc rc = RS_OK;
+    if (!rs_quota_table_has(g->base, &node->key))
+        rc = rs_quota_table_add(g->since, &node->key, node->size, NULL);
+    if (rc == RS_OK && g->next != NULL)
+        rc = rs_quota_table_add(g->next, &node->key, node->size, NULL);
+    if (rc != RS_OK)
+        g->began_ms = g->ended_ms = INT64_MIN / 2;
+}
+
+static void settle_locked(struct quota_group *g, struct quota_node *node, bool kept)
+{
+    struct quota_node **at = &g->pending;
+    while (*at != node)
+        at = &(*at)->next;
+    *at = node->next;
+    if (kept)
+        keep_locked(g, node);
+    struct quota_node *heir = kept || !node->charged ? NULL : find_pending_locked(g, &node->key);
+    if (heir != NULL)
+        heir->charged = true;
+    else if (node->charged)
+        g->pending_bytes -= node->size;
+}
+
+/* --- counting --- */
+
+/* Against new books. */
+static void charge_again_locked(struct quota_group *g)
+{
+    struct quota_node *nodes = rs_take(&g->pending);
+    g->pending_bytes = 0;
+    while (nodes != NULL) {
+        struct quota_node *node = nodes;
+        nodes = node->next;
+        take_locked(g, node);
+    }
+}
+
+static rs_rc use_locked(struct quota_group *g, struct rs_quota_table **base, struct rs_err *err)
+{
+    struct rs_quota_table *since = rs_quota_table_new(g->state_dir);
+    rs_rc rc = rs_quota_table_add_others(since, g->next, *base, err);
+    if (rc != RS_OK) {
+        rs_quota_table_free(&since);
+        return rc;
+    }
+    rs_quota_table_free(&g->base);
+    rs_quota_table_free(&g->since);
+    g->base = rs_take(base);
+    g->since = since;
+    charge_again_locked(g);
+    return RS_OK;
+}
+
+/* Lets the lock go meanwhile. */
+static rs_rc count_locked(struct quota_group *g, struct rs_err *err)
+{
+    const uint64_t removals = g->removals;
+    const int64_t began_ms = rs_mono_ms(), began_s = rs_wall_s();
+    struct rs_quota_table *base = rs_quota_table_new(g->state_dir);
+    g->next = rs_quota_table_new(g->state_dir);
+    rs_mutex_unlock(&g->lock);
+    rs_rc rc = quota_count(g, base, err);
+    rs_mutex_lock(&g->lock);
+    if (rc == RS_OK)
+        rc = use_locked(g, &base, err);
+    rs_quota_table_free(&base);
+    rs_quota_table_free(&g->next);
+    pthread_cond_broadcast(&g->changed);
+    if (rc != RS_OK)
+        return rs_err_wrap(err, "counting what the quota of %s holds", g->shown);
+    g->removals_counted = removals;
+    g->began_ms = began_ms;
+    g->began_s = began_s;
+    g->ended_ms = rs_mono_ms();
+    g->counts++;
+    return RS_OK;
+}
+
+static rs_rc wait_locked(struct quota_group *g, struct rs_err *err)
+{
+    int64_t end = rs_mono_ms() + WAIT_MS;
+    while (g->next != NULL)
+        if (!rs_cond_wait_ms(&g->changed, &g->lock, end - rs_mono_ms()) && g->next != NULL)
+            return rs_err_set(err, RS_E_UNAVAILABLE, "what the quota of %s holds is still being counted: try again",
+                              g->shown);
+    return RS_OK;
+}
+
+/* The pause that the last count asks for. */
+static int64_t pause_ms(const struct quota_group *g)
+{
+    return RATIO * (g->ended_ms - g->began_ms);
+}
+
+static bool is_recent_locked(const struct quota_group *g)
+{
+    int64_t now = rs_mono_ms();
+    return now - g->began_ms < RECENT_MS || now - g->ended_ms < pause_ms(g);
+}
+
+/* Afterwards there is a count, and it is recent unless another one runs. */
+static rs_rc refresh_locked(struct quota_group *g, struct rs_err *err)
+{
+    while (g->base == NULL) {
+        RS_TRY(wait_locked(g, err));
+        if (g->base == NULL)
+            RS_TRY(count_locked(g, err));
+    }
+    return is_recent_locked(g) || g->next != NULL ? RS_OK : count_locked(g, err);
+}
+
+/* Until a count is allowed, or another thread has made one. */
+static void be_patient_locked(struct quota_group *g, int64_t ms)
+{
+    const uint64_t counts = g->counts;
+    const int64_t end = rs_mono_ms() + ms;
+    while (g->counts == counts && g->next == NULL && rs_mono_ms() < end)
+        rs_cond_wait_ms(&g->changed, &g->lock, end - rs_mono_ms());
+}
+
+/* Before a refusal: counts anew if that may find room, see WHEN THERE IS A COUNT. *out_counted: somebody has. */
+static rs_rc count_before_refusal_locked(struct quota_group *g, bool *out_counted, struct rs_err *err)
+{
+    const uint64_t counts = g->counts;
+    const bool removed = g->removals != g->removals_counted;
+    const int64_t left = g->ended_ms + RS_MAX(pause_ms(g), removed ? 0 : REFUSAL_MS) - rs_mono_ms();
+    const bool may_count = left <= (removed ? PATIENCE_MS : 0);
+    if (may_count && left > 0)
+        be_patient_locked(g, left);
+    RS_TRY(wait_locked(g, err));
+    if (may_count && g->counts == counts)
+        RS_TRY(count_locked(g, err));
+    *out_counted = g->counts != counts;
+    return RS_OK;
+}
+
+/* --- refusing --- */
+
+static rs_rc refuse(struct quota_group *g, const struct rs_digest *digest, uint64_t used, uint64_t size,
+                    struct rs_err *err)
+{
+    char what[RS_DIGEST_TEXT_MAX + 16] = "this upload";
+    if (digest != NULL)
+        snprintf(what, sizeof what, "%s", digest->text);
+    rs_metrics_add(RS_METRIC_DENIED, RS_LABELS(RS_VALUE_DENIAL_QUOTA), 1);
+    return rs_err_set(err, RS_E_DENIED,
+                      "the quota of %s is used up: %llu of its %llu bytes are in use, and %s needs %llu more: delete "
+                      "what is not needed any longer, or have roadstead.quotas[%zu] raised",
+                      g->shown, (unsigned long long)used, (unsigned long long)g->rule.size, what,
+                      (unsigned long long)size, g->index);
+}
+
+/* Whether it fits, after a count if need be; with a node the room is taken. */
+static rs_rc enter_locked(struct quota_group *g, const struct rs_digest *digest, uint64_t size, struct quota_node *node,
+                          struct rs_err *err)
+{
+    struct rs_quota_key key = {0};
+    if (digest != NULL)
+        key = rs_quota_key_of(digest);
+    RS_TRY(refresh_locked(g, err));
+    bool counted = true;
+    for (int attempt = 0; counted && attempt <= ATTEMPTS; attempt++) {
+        if (fits_locked(g, digest != NULL ? &key : NULL, size)) {
+            if (node != NULL)
+                take_locked(g, node);
+            return RS_OK;
+        }
+        RS_TRY(count_before_refusal_locked(g, &counted, err));
+    }
+    g->refused++;
+    return refuse(g, digest, used_locked(g), size, err);
+}
+
+static rs_rc enter(struct quota_group *g, const struct rs_digest *digest, uint64_t size, struct quota_node *node,
+                   struct rs_err *err)
+{
+    rs_mutex_lock(&g->lock);
+    rs_rc rc = enter_locked(g, digest, size, node, err);
+    rs_mutex_unlock(&g->lock);
+    return rc;
+}
+
+/* The next group that the repository falls under, from `from` on; the count if there is none. */
+static size_t next_group(const struct rs_quotas *quotas, rs_str repository, size_t from)
+{
+    while (from < quotas->count && !quota_group_has(&quotas->groups[from], repository))
+        from++;
+    return from;
+}
+
+#define EACH_GROUP(i, quotas, repository) (quotas) != NULL && (i = next_group(quotas, repository, i)) < (quotas)->count
+
+/* --- for pushes --- */
+
+static struct rs_quota_claim *claim_new(const struct rs_quotas *quotas, rs_str repository)
+{
+    size_t count = 0;
+    for (size_t i = 0; EACH_GROUP(i, quotas, repository); i++)
+        count++;
+    if (count == 0)
+        return NULL;
+    struct rs_quota_claim *claim = rs_calloc(1, sizeof *claim + count * sizeof *claim->nodes);
+    claim->repository_len = repository.len;
+    RS_ASSERT(rs_str_copy_z(repository, claim->repository, sizeof claim->repository));
+    return claim;
+}
+
+static void leave(struct rs_quota_claim **claim, bool kept)
+{
+    for (size_t i = 0; i < (*claim)->count; i++) {
+        struct quota_node *node = &(*claim)->nodes[i];
+        rs_mutex_lock(&node->group->lock);
+        settle_locked(node->group, node, kept);
+        rs_mutex_unlock(&node->group->lock);
+    }
+    free(rs_take(claim));
+}
+
+rs_rc rs_quota_take(struct rs_registry *registry, rs_str repository, enum rs_quota_kind kind,
+                    const struct rs_digest *digest, uint64_t size, struct rs_quota_claim **out, struct rs_err *err)
+{
+    struct rs_quotas *quotas = registry->quotas;
+    *out = NULL;
+    struct rs_quota_claim *claim = quotas != NULL ? claim_new(quotas, repository) : NULL;
+    if (claim == NULL)
+        return RS_OK;
+    claim->kind = kind;
+    claim->digest = *digest;
+    for (size_t i = 0; EACH_GROUP(i, quotas, repository); i++) {
+        struct quota_node *node = &claim->nodes[claim->count];
+        *node = (struct quota_node){.group = &quotas->groups[i], .key = rs_quota_key_of(digest), .size = size};
+        rs_rc rc = enter(node->group, digest, size, node, err);
+        if (rc != RS_OK) {
+            leave(&claim, false);
+            return rc;
+        }
+        claim->count++;
+    }
+    *out = claim;
+    return RS_OK;
+}
+
+/* In doubt it is there: the next count knows. */
+static bool is_linked(struct rs_storage *storage, const struct rs_quota_claim *claim)
+{
+    struct rs_path path;
+    struct rs_storage_stat st;
+    rs_str repository = {claim->repository, claim->repository_len};
+    if (claim->kind == RS_QUOTA_REVISION)
+        rs_path_revision_link(&path, repository, &claim->digest);
+    else
+        rs_path_layer_link(&path, repository, &claim->digest);
+    if (rs_storage_stat(storage, path.z, &st, NULL) == RS_E_NOT_FOUND)
+        return false;
+    return rs_storage_stat(storage, rs_path_blob(&path, &claim->digest), &st, NULL) != RS_E_NOT_FOUND;
+}
+
+void rs_quota_settle(struct rs_registry *registry, struct rs_quota_claim **claim, bool made)
+{
+    if (*claim != NULL)
+        leave(claim, made || is_linked(registry->storage, *claim));
+}
+
+rs_rc rs_quota_check(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest, uint64_t size,
+                     struct rs_err *err)
+{
+    for (size_t i = 0; EACH_GROUP(i, registry->quotas, repository); i++)
+        RS_TRY(enter(&registry->quotas->groups[i], digest, size, NULL, err));
+    return RS_OK;
+}
+
+static struct quota_group *smallest(const struct rs_registry *registry, rs_str repository)
+{
+    struct quota_group *least = NULL;
+    for (size_t i = 0; EACH_GROUP(i, registry->quotas, repository); i++)
+        if (least == NULL || registry->quotas->groups[i].rule.size < least->rule.size)
+            least = &registry->quotas->groups[i];
+    return least;
+}
+
+uint64_t rs_quota_limit(struct rs_registry *registry, rs_str repository)
+{
+    const struct quota_group *g = smallest(registry, repository);
+    return g != NULL ? g->rule.size : UINT64_MAX;
+}
+
+rs_rc rs_quota_refuse(struct rs_registry *registry, rs_str repository, uint64_t size, struct rs_err *err)
+{
+    struct quota_group *g = smallest(registry, repository);
+    RS_ASSERT(g != NULL);
+    rs_mutex_lock(&g->lock);
+    g->refused++;
+    rs_mutex_unlock(&g->lock);
+    rs_metrics_add(RS_METRIC_DENIED, RS_LABELS(RS_VALUE_DENIAL_QUOTA), 1);
+    return rs_err_set(err, RS_E_DENIED,
+                      "%llu bytes are more than the whole quota of %s, which is %llu (roadstead.quotas[%zu])",
+                      (unsigned long long)size, g->shown, (unsigned long long)g->rule.size, g->index);
+}
+
+void rs_quota_removed(struct rs_registry *registry, rs_str repository)
+{
+    struct rs_quotas *quotas = registry->quotas;
+    for (size_t i = 0; quotas != NULL && i < quotas->count; i++) {
+        struct quota_group *g = &quotas->groups[i];
+        if (repository.len > 0 && !quota_group_has(g, repository))
+            continue;
+        rs_mutex_lock(&g->lock);
+        g->removals++;
+        rs_mutex_unlock(&g->lock);
+    }
+}
+
+/* --- for operators --- */
+
+void rs_quota_measure(struct rs_quotas *quotas)
+{
+    for (size_t i = 0; quotas != NULL && i < quotas->count; i++) {
+        struct quota_group *g = &quotas->groups[i];
+        rs_metrics_set(RS_METRIC_QUOTA_SIZE, RS_LABELS(g->label), g->rule.size);
+        rs_mutex_lock(&g->lock);
+        bool known = g->base != NULL;
+        uint64_t used = known ? used_locked(g) : 0, refused = g->refused;
+        rs_mutex_unlock(&g->lock);
+        rs_metrics_set(RS_METRIC_QUOTA_REFUSED, RS_LABELS(g->label), refused);
+        if (known)
+            rs_metrics_set(RS_METRIC_QUOTA_USED, RS_LABELS(g->label), used);
+    }
+}
+
+/* As it stands in the books now; blobs are counted without those that are being pushed. */
+struct usage {
+    uint64_t used;
+    uint64_t blobs;
+    uint64_t refused;
+    int64_t counted_s;
+};
+
+static rs_rc look(struct quota_group *g, struct usage *out, struct rs_err *err)
+{
+    rs_mutex_lock(&g->lock);
+    rs_rc rc = refresh_locked(g, err);
+    if (rc == RS_OK)
+        *out = (struct usage){used_locked(g), rs_quota_table_count(g->base) + rs_quota_table_count(g->since),
+                              g->refused, g->began_s};
+    rs_mutex_unlock(&g->lock);
+    return rc;
+}
+
+static rs_rc write_group(struct quota_group *g, struct rs_buf *out, struct rs_err *err)
+{
+    struct usage usage;
+    char counted[RS_RFC3339_SIZE];
+    RS_TRY(look(g, &usage, err));
+    rs_rfc3339(usage.counted_s, counted);
+    rs_buf_add_c(out, "{\"repositories\":[");
+    for (size_t i = 0; i < g->rule.repository_count; i++) {
+        rs_buf_add_c(out, i > 0 ? "," : "");
+        rs_json_quote(out, rs_str_c(g->rule.repositories[i]));
+    }
+    rs_buf_printf(out, "],\"size\":%llu,\"used\":%llu,\"blobs\":%llu,\"refused\":%llu,\"counted\":\"%s\"}",
+                  (unsigned long long)g->rule.size, (unsigned long long)usage.used, (unsigned long long)usage.blobs,
+                  (unsigned long long)usage.refused, counted);
+    return RS_OK;
+}
+
+rs_rc rs_quotas_write(struct rs_registry *registry, struct rs_buf *out, struct rs_err *err)
+{
+    struct rs_quotas *quotas = registry->quotas;
+    rs_buf_add_c(out, "{\"quotas\":[");
+    for (size_t i = 0; quotas != NULL && i < quotas->count; i++) {
+        rs_buf_add_c(out, i > 0 ? "," : "");
+        RS_TRY(write_group(&quotas->groups[i], out, err));
+    }
+    rs_buf_add_c(out, "]}\n");
+    return out->overflow ? rs_err_set(err, RS_E_TOO_BIG, "the list of quotas is too long") : RS_OK;
+}
