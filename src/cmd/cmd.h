@@ -12,3 +12,4 @@ int rs_cmd_serve(int argc, char **argv);
 int rs_cmd_config(int argc, char **argv);
 int rs_cmd_check(int argc, char **argv);
 int rs_cmd_retention(int argc, char **argv);
+int rs_cmd_garbage_collect(int argc, char **argv);

@@ -69,12 +69,17 @@ static void remove_upload(struct rs_storage *storage, rs_str repository, rs_str 
     rs_storage_remove(storage, rs_path_upload(&path, repository, uuid), NULL, NULL);
 }
 
+/* A fraction of a second, which Go's parser takes and registry:2 never writes: the collector tells by it who began an
+ * upload. */
+#define FRACTION ".0Z"
+
 rs_rc rs_upload_begin(struct rs_registry *registry, rs_str repository, char out_uuid[RS_UUID_SIZE], struct rs_err *err)
 {
     struct rs_path path;
     char uuid[RS_UUID_SIZE], now[RS_RFC3339_SIZE];
     rs_uuid4(uuid);
     rs_rfc3339(rs_wall_s(), now);
+    memcpy(now + strlen(now) - 1, FRACTION, sizeof FRACTION);
     rs_path_upload_startedat(&path, repository, rs_str_c(uuid));
     RS_TRY(rs_storage_put(registry->storage, path.z, rs_str_c(now), NULL, err));
     rs_path_upload_data(&path, repository, rs_str_c(uuid));

@@ -10,6 +10,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "upkeep/collect.h"
 #include "upkeep/retention.h"
 #include "upkeep/upkeep_priv.h"
 
@@ -44,10 +45,17 @@ static bool pulls_due(const struct rs_config *config, int64_t *out_interval_ms)
     return rs_retention_wants_pulls(&config->retention);
 }
 
+static bool collect_due(const struct rs_config *config, int64_t *out_interval_ms)
+{
+    *out_interval_ms = config->collection.interval_ms;
+    return config->collection.enabled;
+}
+
 static const struct task tasks[] = {
     {"the purge of uploads", true, purge_due, rs_upkeep_purge, false},
     {"retention", true, retention_due, rs_upkeep_retention, false},
     {"the record of pulls", true, pulls_due, rs_upkeep_pulls, true},
+    {"the collection", true, collect_due, rs_upkeep_collect, false},
 };
 
 struct worker {
@@ -142,6 +150,7 @@ rs_rc rs_upkeep_start(const struct rs_upkeep_config *config, struct rs_upkeep **
     rs_rc rc = RS_OK;
     int64_t interval_ms;
     *out = NULL;
+    rs_collect_forget(config->storage, config->config->collection.grace_ms / 1000);
     struct rs_upkeep *u = rs_calloc(1, sizeof *u);
     u->config = *config;
     rs_mutex_init(&u->mutex, RS_LOCK_UPKEEP);

@@ -14,7 +14,7 @@ struct rs_upkeep_config {
     const struct rs_config *config;
     struct rs_storage *storage; /* that of the registry */
     struct rs_registry *registry;
-    const char *state_dir;
+    const char *state_dir;        /* for what does not fit into memory */
     bool (*may_write)(void *ctx); /* asked before each run and while it goes on; any thread */
     /* Told of each tag that retention has removed; may be NULL. A thread of upkeep. */
     void (*on_tag_removed)(void *ctx, rs_str repository, rs_str tag);

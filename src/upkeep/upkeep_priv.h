@@ -22,3 +22,5 @@ void rs_upkeep_purge(const struct rs_upkeep_run *run);
 /* The rules of retention, and the pulls that they ask for. In retention_task.c. */
 void rs_upkeep_retention(const struct rs_upkeep_run *run);
 void rs_upkeep_pulls(const struct rs_upkeep_run *run);
+/* What nothing needs. In collect_task.c. */
+void rs_upkeep_collect(const struct rs_upkeep_run *run);
