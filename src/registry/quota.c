@@ -158,19 +158,36 @@ static void keep_locked(struct quota_group *g, const struct quota_node *node)
         g->began_ms = g->ended_ms = INT64_MIN / 2;
 }
 
-static void settle_locked(struct quota_group *g, struct quota_node *node, bool kept)
+static void unlink_locked(struct quota_group *g, struct quota_node *node)
 {
     struct quota_node **at = &g->pending;
     while (*at != node)
         at = &(*at)->next;
     *at = node->next;
+}
+
+static void discharge_locked(struct quota_group *g, struct quota_node *node)
+{
+    g->pending_bytes -= node->charged ? node->size : 0;
+    node->charged = false;
+}
+
+/* Of several pushes of one blob, the first that is done puts it into the tables, and none counts any longer; if the one
+ * that counts has failed, another one does. */
+static void settle_locked(struct quota_group *g, struct quota_node *node, bool kept)
+{
+    unlink_locked(g, node);
+    struct quota_node *other = find_pending_locked(g, &node->key);
     if (kept)
         keep_locked(g, node);
-    struct quota_node *heir = kept || !node->charged ? NULL : find_pending_locked(g, &node->key);
-    if (heir != NULL)
-        heir->charged = true;
-    else if (node->charged)
-        g->pending_bytes -= node->size;
+    for (struct quota_node *n = other; kept && n != NULL; n = n->next)
+        if (rs_quota_key_eq(&n->key, &node->key))
+            discharge_locked(g, n);
+    if (!kept && node->charged && other != NULL) {
+        other->charged = true;
+        g->pending_bytes += other->size;
+    }
+    discharge_locked(g, node);
 }
 
 /* --- counting --- */
@@ -436,7 +453,7 @@ uint64_t rs_quota_limit(struct rs_registry *registry, rs_str repository)
     return g != NULL ? g->rule.size : UINT64_MAX;
 }
 
-rs_rc rs_quota_refuse(struct rs_registry *registry, rs_str repository, uint64_t size, struct rs_err *err)
+rs_rc rs_quota_refuse(struct rs_registry *registry, rs_str repository, struct rs_err *err)
 {
     struct quota_group *g = smallest(registry, repository);
     RS_ASSERT(g != NULL);
@@ -445,8 +462,8 @@ rs_rc rs_quota_refuse(struct rs_registry *registry, rs_str repository, uint64_t 
     rs_mutex_unlock(&g->lock);
     rs_metrics_add(RS_METRIC_DENIED, RS_LABELS(RS_VALUE_DENIAL_QUOTA), 1);
     return rs_err_set(err, RS_E_DENIED,
-                      "%llu bytes are more than the whole quota of %s, which is %llu (roadstead.quotas[%zu])",
-                      (unsigned long long)size, g->shown, (unsigned long long)g->rule.size, g->index);
+                      "the upload is larger than the whole quota of %s, which is %llu bytes (roadstead.quotas[%zu])",
+                      g->shown, (unsigned long long)g->rule.size, g->index);
 }
 
 void rs_quota_removed(struct rs_registry *registry, rs_str repository)

@@ -30,8 +30,8 @@ rs_rc rs_quota_check(struct rs_registry *registry, rs_str repository, const stru
                      struct rs_err *err);
 /* The smallest quota of the repository; UINT64_MAX if there is none. */
 uint64_t rs_quota_limit(struct rs_registry *registry, rs_str repository);
-/* RS_E_DENIED: content of that size never fits, as it is larger than rs_quota_limit. */
-rs_rc rs_quota_refuse(struct rs_registry *registry, rs_str repository, uint64_t size, struct rs_err *err);
+/* RS_E_DENIED: it never fits, as it is larger than rs_quota_limit. */
+rs_rc rs_quota_refuse(struct rs_registry *registry, rs_str repository, struct rs_err *err);
 /* A link of the repository was removed by this process (empty: of any). Does not block. */
 void rs_quota_removed(struct rs_registry *registry, rs_str repository);
 void rs_quota_measure(struct rs_quotas *quotas); /* sets the metrics; NULL is fine */

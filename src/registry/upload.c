@@ -235,7 +235,7 @@ static rs_rc check_limit(struct rs_upload *u, uint64_t len, struct rs_err *err)
     if (u->offset <= u->limit && len <= u->limit - u->offset)
         return RS_OK;
     u->denied = true;
-    return rs_quota_refuse(u->registry, repository_of(u), u->offset + len, err);
+    return rs_quota_refuse(u->registry, repository_of(u), err);
 }
 
 rs_rc rs_upload_announce(struct rs_upload *upload, const struct rs_digest *digest, uint64_t len, struct rs_err *err)
