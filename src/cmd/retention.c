@@ -113,8 +113,8 @@ static void print_json_end(const struct output *o, const struct rs_retention_rep
 
 static void print_text_end(const struct output *o, const struct rs_retention_report *r)
 {
-    printf("%s%llu tags in %llu repositories: %llu kept, %llu %s, %llu spared, %llu failed; %llu repositories have no "
-           "rule\n",
+    printf("%s%llu tags in %llu repositories: %llu kept, %llu %s, %llu spared, %llu failed; %llu repositories without "
+           "a rule\n",
            o->any ? "\n" : "", (unsigned long long)r->tags, (unsigned long long)r->repositories,
            (unsigned long long)r->kept, (unsigned long long)r->removed,
            o->options.dry_run ? "would be removed" : "removed", (unsigned long long)r->spared,

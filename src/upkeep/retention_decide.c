@@ -59,10 +59,10 @@ static void add_limit(struct rs_buf *out, const char *name, int64_t ms)
     rs_buf_add_char(out, ')');
 }
 
-static void separate(struct rs_buf *out, size_t start)
+static void separate(struct rs_buf *out, size_t start, const char *word)
 {
     if (out->len > start)
-        rs_buf_add_c(out, ", ");
+        rs_buf_printf(out, ", %s", word);
 }
 
 /* When it was last used, by a push or a pull. */
@@ -115,12 +115,12 @@ static bool keep_for_times(const struct rs_config_retention_rule *rule, const st
                            struct rs_buf *reason, size_t start)
 {
     if (rule->older_than_ms > 0) {
-        separate(reason, start);
+        separate(reason, start, "but ");
         add_since(reason, "pushed", c->now_s - clamped(c->pushed_s));
         add_limit(reason, "older_than", rule->older_than_ms);
     }
     if (rule->not_pulled_for_ms > 0) {
-        separate(reason, start);
+        separate(reason, start, rule->older_than_ms > 0 ? "and " : "but ");
         why_not_unused(rule, c, reason);
     }
     return false;
@@ -130,13 +130,13 @@ static bool judge_times(const struct rs_config_retention_rule *rule, const struc
                         struct rs_buf *reason, size_t start)
 {
     if (is_old(rule, c)) {
-        separate(reason, start);
+        separate(reason, start, "");
         add_since(reason, "pushed", c->now_s - clamped(c->pushed_s));
         add_limit(reason, "older_than", rule->older_than_ms);
         return true;
     }
     if (is_unused(rule, c)) {
-        separate(reason, start);
+        separate(reason, start, "");
         rs_buf_add_c(reason, c->pulled_s == RS_RETENTION_NEVER ? "no pull on record, " : "");
         add_since(reason, last_was_pull(c) ? "last pulled" : "pushed", idle_of(c));
         add_limit(reason, "not_pulled_for", rule->not_pulled_for_ms);
