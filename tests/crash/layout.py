@@ -9,6 +9,7 @@ import re
 
 BASE = "docker/registry/v2/"
 DIGEST = re.compile(rb"(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})")
+COLLECTION = re.compile(r"roadstead/v1/(servers/[0-9a-f-]{36}|collector/(lock|grace|plan)|tombstones)")
 BLOB = re.compile(BASE + r"blobs/(\w+)/(\w\w)/(\w+)/data")
 LINK = re.compile(BASE + r"repositories/(.+?)/(_layers|_manifests/revisions|_manifests/tags/([^/]+)/index)/(\w+)/(\w+)/link")
 CURRENT = re.compile(BASE + r"repositories/(.+?)/_manifests/tags/([^/]+)/current/link")
@@ -94,6 +95,8 @@ class Tree:
     def _add(self, path, data):
         if path.startswith("roadstead/v1/locks/") and data == b"":
             return  # nothing but a place to lock
+        if COLLECTION.fullmatch(path) is not None:
+            return  # who is there, and what goes: of no meaning after a crash
         if (match := BLOB.fullmatch(path)) is not None:
             algorithm, _, hexadecimal = match.groups()
             if hash_of(algorithm, data) != hexadecimal:

@@ -192,7 +192,7 @@ def test_read_only_mode_suspends_the_purge(start_server):
     _, directory = begin(server, "r", 1 * HOUR, 1 * HOUR)
     switch(server, signal.SIGUSR1)
     set_back(directory, 25 * HOUR, 25 * HOUR)
-    text = "uploads are not purged: the registry is in read-only mode"
+    text = "the purge of uploads does not run: the registry is in read-only mode"
     seen = runs(server, text)
     proc.wait_until("the purge was due", lambda: runs(server, text) >= seen + 2, server.daemon)
     assert directory.exists()
