@@ -129,25 +129,46 @@ static bool visit_link(void *ctx, const struct rs_digest *digest)
     return collect_note(c, judge_link(c, digest)) && collect_goes_on(c);
 }
 
-static bool visit_pulled(void *ctx, const struct rs_digest *digest)
+struct pulled {
+    struct rs_collect *c;
+    enum rs_hash_alg alg;
+};
+
+/* A note of pulls is a file of that name. */
+static bool visit_pulled(void *ctx, rs_str hex, bool is_directory)
 {
-    struct rs_collect *c = ctx;
+    const struct pulled *p = ctx;
+    char text[RS_DIGEST_TEXT_MAX];
     struct rs_digest_key key;
-    const struct rs_plan_line line = {.is_pulled = true, .repository = c->repository.name, .digest = *digest};
-    rs_digest_key_of(digest, &key);
-    if (!rs_digest_set_has(&c->repository.kept, &key))
-        collect_note(c, collect_plan(c, &line));
-    return collect_goes_on(c);
+    struct rs_plan_line line = {.is_pulled = true, .repository = p->c->repository.name};
+    int len = snprintf(text, sizeof text, "%s:" RS_STR_FMT, rs_hash_name(p->alg), RS_STR_ARG(hex));
+    if (is_directory || len >= (int)sizeof text || rs_digest_parse(rs_str_c(text), &line.digest, NULL) != RS_OK)
+        return true;
+    rs_digest_key_of(&line.digest, &key);
+    if (!rs_digest_set_has(&p->c->repository.kept, &key))
+        collect_note(p->c, collect_plan(p->c, &line));
+    return collect_goes_on(p->c);
 }
 
-typedef const char *path_of_all(struct rs_path *path, rs_str name, enum rs_hash_alg alg);
-
-static rs_rc walk_algorithms(struct rs_collect *c, path_of_all *path_of, rs_digest_visit *visit)
+static rs_rc judge_pulled(struct rs_collect *c)
 {
     struct rs_path path;
     for (int alg = 0; alg < RS_HASH_ALGS; alg++) {
-        path_of(&path, c->repository.name, (enum rs_hash_alg)alg);
-        RS_TRY(rs_digests_walk(c->storage, path.z, (enum rs_hash_alg)alg, visit, c, c->err));
+        struct pulled p = {c, (enum rs_hash_alg)alg};
+        rs_path_pulled(&path, c->repository.name, (enum rs_hash_alg)alg);
+        rs_rc rc = rs_storage_scan(c->storage, path.z, visit_pulled, &p, c->err);
+        RS_TRY(c->rc);
+        RS_TRY(rc == RS_E_NOT_FOUND ? RS_OK : rc);
+    }
+    return RS_OK;
+}
+
+static rs_rc judge_links(struct rs_collect *c)
+{
+    struct rs_path path;
+    for (int alg = 0; alg < RS_HASH_ALGS; alg++) {
+        rs_path_layer_links(&path, c->repository.name, (enum rs_hash_alg)alg);
+        RS_TRY(rs_digests_walk(c->storage, path.z, (enum rs_hash_alg)alg, visit_link, c, c->err));
         RS_TRY(c->rc);
     }
     return RS_OK;
@@ -236,9 +257,9 @@ static rs_rc mark_repository(struct rs_collect *c, unsigned parts)
         RS_TRY(mark_manifests(c));
     if ((parts & RS_PART_LAYERS) != 0) {
         RS_TRY(check_algorithms(c, rs_path_layers(&path, c->repository.name)));
-        RS_TRY(walk_algorithms(c, rs_path_layer_links, visit_link));
+        RS_TRY(judge_links(c));
     }
-    return (parts & RS_PART_OWN) != 0 ? walk_algorithms(c, rs_path_pulled, visit_pulled) : RS_OK;
+    return (parts & RS_PART_OWN) != 0 ? judge_pulled(c) : RS_OK;
 }
 
 static bool visit_repository(void *ctx, rs_str name, unsigned parts)

@@ -151,10 +151,10 @@ rs_rc rs_plan_end(struct rs_plan *plan, struct rs_err *err)
     struct rs_plan_head *h = &plan->head;
     uint64_t extra[4] = {(uint64_t)h->began_s, (uint64_t)h->before_s, (uint64_t)h->grace_s, h->delete_untagged};
     RS_AUTO(rs_buf_release) struct rs_buf text;
+    rs_buf_init(&text, HEAD_MAX);
     for (size_t i = 0; i < RS_PLAN_PARTS; i++)
         RS_TRY(flush(plan, (enum rs_plan_part)i, err));
     list_numbers(h, extra, numbers);
-    rs_buf_init(&text, HEAD_MAX);
     rs_buf_add_c(&text, HEAD "\n");
     for (size_t i = 0; i < NUMBERS; i++)
         rs_buf_printf(&text, "%s %llu\n", numbers[i].name, (unsigned long long)*numbers[i].value);
@@ -225,10 +225,10 @@ rs_rc rs_plan_open(struct rs_plan *plan, struct rs_plan_place *out, struct rs_er
 {
     struct rs_path path;
     RS_AUTO(rs_buf_release) struct rs_buf text;
+    rs_buf_init(&text, HEAD_MAX);
     RS_TRY(read_head(plan, err));
     for (size_t i = 0; i < RS_PLAN_PARTS; i++)
         RS_TRY(open_part(plan, (enum rs_plan_part)i, err));
-    rs_buf_init(&text, HEAD_MAX);
     rs_rc rc = rs_storage_read(plan->storage, file_path(plan, "place", &path), &text, err);
     if (rc != RS_OK && rc != RS_E_NOT_FOUND)
         return rc;
