@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/debug.h"
 
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/io.h"
 #include "base/mem.h"
 #include "metrics/metrics.h"
+#include "upkeep/check.h"
 
 #define CONNECTIONS 64
 #define WORKERS 4
@@ -15,7 +22,8 @@ struct rs_debug {
     struct rs_http_server *main;
     struct rs_health *health;
     struct rs_registry *registry;
-    struct rs_route routes[3];
+    const char *state_dir;
+    struct rs_route routes[4];
     bool runs;
 };
 
@@ -77,6 +85,22 @@ static rs_rc get_quotas(struct rs_request *req, void *ctx, struct rs_err *err)
     return RS_OK;
 }
 
+/* The report of the last check, however long. */
+static rs_rc get_check(struct rs_request *req, void *ctx, struct rs_err *err)
+{
+    const struct rs_debug *debug = ctx;
+    char path[PATH_MAX];
+    struct stat st;
+
+    snprintf(path, sizeof path, "%s/" RS_CHECK_REPORT, debug->state_dir);
+    RS_AUTO(rs_fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) != 0)
+        return rs_err_set(err, RS_E_NOT_FOUND, "no check has come to its end yet");
+    rs_reply_header_c(req, "Content-Type", "application/json; charset=utf-8");
+    rs_reply_body(req, rs_source_file(rs_fd_take(&fd), 0, (uint64_t)st.st_size));
+    return RS_OK;
+}
+
 static void on_error(struct rs_request *req, void *ctx, rs_rc rc, const struct rs_err *err)
 {
     (void)ctx, (void)rc;
@@ -85,12 +109,15 @@ static void on_error(struct rs_request *req, void *ctx, rs_rc rc, const struct r
 
 /* --- the server --- */
 
-static size_t make_routes(struct rs_debug *debug, const struct rs_config_http *http)
+static size_t make_routes(struct rs_debug *debug, const struct rs_config *config)
 {
+    const struct rs_config_http *http = &config->http;
     size_t count = 0;
 
     debug->routes[count++] = (struct rs_route){"/debug/health", READ, RS_ROUTE_BLOCKING, get_health, NULL};
     debug->routes[count++] = (struct rs_route){"/debug/quotas", READ, RS_ROUTE_BLOCKING, get_quotas, NULL};
+    if (config->check.enabled)
+        debug->routes[count++] = (struct rs_route){"/debug/check", READ, RS_ROUTE_BLOCKING, get_check, NULL};
     if (http->debug_metrics)
         debug->routes[count++] = (struct rs_route){http->debug_path, READ, RS_ROUTE_BLOCKING, get_metrics, NULL};
     return count;
@@ -105,7 +132,7 @@ rs_rc rs_debug_new(const struct rs_config *config, struct rs_debug **out, struct
     rs_http_config_defaults(&http);
     struct rs_debug *debug = *out = rs_calloc(1, sizeof *debug);
     http.routes = debug->routes;
-    http.route_count = make_routes(debug, &config->http);
+    http.route_count = make_routes(debug, config);
     http.ctx = debug;
     http.on_error = on_error;
     http.lanes = 1;
@@ -120,13 +147,14 @@ rs_rc rs_debug_new(const struct rs_config *config, struct rs_debug **out, struct
 }
 
 rs_rc rs_debug_start(struct rs_debug *debug, struct rs_http_server *server, struct rs_health *health,
-                     struct rs_registry *registry, struct rs_err *err)
+                     struct rs_registry *registry, const char *state_dir, struct rs_err *err)
 {
     if (debug == NULL)
         return RS_OK;
     debug->main = server;
     debug->health = health;
     debug->registry = registry;
+    debug->state_dir = state_dir;
     rs_metrics_collect(measure, debug);
     debug->runs = true;
     return rs_http_start(debug->server, err);

@@ -230,7 +230,7 @@ static rs_rc start(const char *path, struct service *s, struct rs_err *err)
     announce(s);
     RS_TRY(rs_health_start(s->health, err));
     RS_TRY(rs_http_start(s->server, err));
-    RS_TRY(rs_debug_start(s->debug, s->server, s->health, s->o.registry, err));
+    RS_TRY(rs_debug_start(s->debug, s->server, s->health, s->o.registry, s->o.state.path, err));
     RS_TRY(start_upkeep(s, err));
     log_start(s, files);
     rs_systemd_notify("READY=1");

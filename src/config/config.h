@@ -203,6 +203,15 @@ struct rs_config_quota {
 
 #define RS_CONFIG_QUOTAS_MAX 64
 
+/* roadstead.check: looks at everything that is stored. */
+struct rs_config_checking {
+    bool enabled;
+    int64_t interval_ms;
+    uint64_t rate; /* bytes a second; 0: no limit */
+    bool repair;
+    bool hash;
+};
+
 struct rs_config {
     struct rs_config_log log;
     struct rs_config_storage storage;
@@ -211,6 +220,7 @@ struct rs_config {
     struct rs_config_validation validation;
     struct rs_config_health health;
     struct rs_config_collection collection;
+    struct rs_config_checking check;
     struct rs_config_retention retention;
     const struct rs_config_immutable *immutable;
     size_t immutable_count;

@@ -79,6 +79,9 @@ bool rs_check_has_server(struct rs_storage *storage);
 /* Looks at everything. *out is filled in on an error as well, which means that the storage could not be used at all. */
 rs_rc rs_check_run(const struct rs_check_config *config, struct rs_check_counts *out, struct rs_err *err);
 
+/* The server's last report, as JSON, in its state directory. */
+#define RS_CHECK_REPORT "check.json"
+
 /* A report, written as things are found: text, a line each and a summary; or one object of JSON. Whether the stream
  * took it all is for its owner to see. */
 struct rs_check_report {

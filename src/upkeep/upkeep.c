@@ -51,8 +51,22 @@ static bool collect_due(const struct rs_config *config, int64_t *out_interval_ms
     return config->collection.enabled;
 }
 
+static bool check_due(const struct rs_config *config, int64_t *out_interval_ms)
+{
+    *out_interval_ms = config->check.interval_ms;
+    return config->check.enabled && !config->check.repair;
+}
+
+static bool check_repair_due(const struct rs_config *config, int64_t *out_interval_ms)
+{
+    *out_interval_ms = config->check.interval_ms;
+    return config->check.enabled && config->check.repair;
+}
+
 static const struct task tasks[] = {
     {"the purge of uploads", true, purge_due, rs_upkeep_purge, false},
+    {"the check of the storage", false, check_due, rs_upkeep_check, false},
+    {"the check of the storage, with repairs,", true, check_repair_due, rs_upkeep_check, false},
     {"retention", true, retention_due, rs_upkeep_retention, false},
     {"the record of pulls", true, pulls_due, rs_upkeep_pulls, true},
     {"the collection", true, collect_due, rs_upkeep_collect, false},

@@ -24,3 +24,5 @@ void rs_upkeep_retention(const struct rs_upkeep_run *run);
 void rs_upkeep_pulls(const struct rs_upkeep_run *run);
 /* What nothing needs. In collect_task.c. */
 void rs_upkeep_collect(const struct rs_upkeep_run *run);
+/* A check of all that is stored, as roadstead.check says. In check_task.c. */
+void rs_upkeep_check(const struct rs_upkeep_run *run);
