@@ -64,6 +64,8 @@ static void tell(const struct references *ref, enum rs_finding_kind kind, const 
     rs_rc rc = RS_OK;
     if (r->c->config->repair)
         rc = rs_blob_mount_any(r->c->config->registry, r->name, &ref->d->digest, &err);
+    if (rc == RS_OK)
+        check_seen_linked(r->c->seen, &ref->d->digest);
     check_tell_repair(r->c, &f, "would write its link", "wrote its link", rc, &err);
 }
 
