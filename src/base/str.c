@@ -151,24 +151,23 @@ void rs_hex_encode(const void *bytes, size_t len, char *out)
     *out = '\0';
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+/* One more than the digit's value; 0: it is none. */
+static const uint8_t hex_digits[256] = {
+    ['0'] = 1, ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9, ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+};
 
 bool rs_hex_decode(rs_str hex, void *out, size_t len)
 {
     uint8_t *bytes = out;
+    const uint8_t *in = (const uint8_t *)hex.ptr;
     if (hex.len % 2 != 0 || hex.len / 2 != len)
         return false;
     for (size_t i = 0; i < len; i++) {
-        int high = hex_digit(hex.ptr[2 * i]);
-        int low = hex_digit(hex.ptr[2 * i + 1]);
-        if (high < 0 || low < 0)
+        unsigned high = hex_digits[in[2 * i]], low = hex_digits[in[2 * i + 1]];
+        if (high == 0 || low == 0)
             return false;
-        bytes[i] = (uint8_t)(high << 4 | low);
+        bytes[i] = (uint8_t)((high - 1) << 4 | (low - 1));
     }
     return true;
 }

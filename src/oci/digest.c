@@ -31,7 +31,8 @@ rs_rc rs_digest_parse(rs_str text, struct rs_digest *out, struct rs_err *err)
         return rs_err_set(err, RS_E_DIGEST_INVALID,
                           "\"" RS_STR_FMT "\": %zu lower-case hexadecimal digits must follow \"%s:\"",
                           RS_STR_ARG(shown), 2 * rs_hash_size(alg), rs_hash_name(alg));
-    rs_digest_from_raw(alg, raw, out);
+    *out = (struct rs_digest){.alg = alg};
+    memcpy(out->text, text.ptr, text.len);
     return RS_OK;
 }
 

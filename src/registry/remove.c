@@ -9,8 +9,11 @@
  */
 #include "registry/remove.h"
 
+#include <stdatomic.h>
+
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "layout/link.h"
 #include "layout/paths.h"
 #include "layout/walk.h"
@@ -20,6 +23,8 @@
 
 #define OPEN_MS 2000 /* others may look for an instant whether somebody has the lock */
 #define PAUSE_MS 10
+#define HANDS_MAX 8
+#define HANDFUL 64     /* items that a hand takes at a time */
 #define SET_BACK_MS 50 /* both clocks are as exact as the kernel's tick */
 
 struct rs_remover {
@@ -27,6 +32,7 @@ struct rs_remover {
     struct rs_storage *storage;
     struct rs_storage_file *lock;
     int64_t began_s;
+    unsigned hands;   /* threads that remove */
     int64_t ahead_ms; /* how far the wall clock was ahead of the one that never jumps */
 };
 
@@ -111,6 +117,7 @@ rs_rc rs_remover_open(struct rs_registry *registry, int64_t grace_s, bool alone,
     RS_TRY(rs_tombstones_lift(r->storage, err)); /* of one that was killed */
     r->ahead_ms = ahead_ms();
     RS_TRY(agree(r, grace_s, alone, out_grace_s, err));
+    r->hands = *out_grace_s == 0 ? RS_MIN(rs_cores(), HANDS_MAX) : 1;
     *out = rs_take(&r);
     return RS_OK;
 }
@@ -133,10 +140,13 @@ void rs_remover_close(struct rs_remover **remover)
 
 /* --- the second look at blobs: is there a link or a revision of them anywhere? --- */
 
+#define FILTER_BITS ((size_t)1 << 20)
+
 struct look {
     struct rs_remover *remover;
     struct rs_removal **sorted; /* by digest */
     size_t count;
+    uint64_t *filter; /* tells most that are not among them at once: a bit for the first 20 bits of each digest */
     bool (*goes_on)(void *ctx);
     void *ctx;
     bool ended_early;
@@ -149,9 +159,23 @@ static int compare(const void *a, const void *b)
     return strcmp((*(struct rs_removal *const *)a)->digest.text, (*(struct rs_removal *const *)b)->digest.text);
 }
 
+static uint64_t *filter_word(const struct look *look, const struct rs_digest *digest, uint64_t *out_bit)
+{
+    uint8_t raw[3];
+    bool decoded = rs_hex_decode((rs_str){rs_digest_hex(digest), 2 * sizeof raw}, raw, sizeof raw);
+    RS_ASSERT(decoded);
+    size_t n = ((size_t)raw[0] << 12 | (size_t)raw[1] << 4 | raw[2] >> 4) % FILTER_BITS;
+    *out_bit = UINT64_C(1) << n % 64;
+    return &look->filter[n / 64];
+}
+
 static bool visit_digest(void *ctx, const struct rs_digest *digest)
 {
     struct look *look = ctx;
+    uint64_t bit;
+    const uint64_t *word = filter_word(look, digest, &bit);
+    if ((*word & bit) == 0)
+        return true;
     const struct rs_removal wanted = {.digest = *digest}, *key = &wanted;
     struct rs_removal **found = bsearch(&key, look->sorted, look->count, sizeof(look->sorted[0]), compare);
     if (found != NULL)
@@ -207,12 +231,18 @@ static bool visit_repository(void *ctx, rs_str name, unsigned parts)
 /* Those that are needed are SPARED afterwards. */
 static rs_rc look_everywhere(struct look *look, struct rs_removal *items, size_t count)
 {
+    uint64_t bit;
     RS_AUTO(rs_free_ptr) struct rs_removal **sorted = rs_calloc(count + 1, sizeof(sorted[0]));
-    for (size_t i = 0; i < count; i++)
-        sorted[i] = &items[i];
-    qsort(sorted, count, sizeof(sorted[0]), compare);
+    RS_AUTO(rs_free_ptr) uint64_t *filter = rs_calloc(FILTER_BITS / 64, sizeof(filter[0]));
     look->sorted = sorted;
     look->count = count;
+    look->filter = filter;
+    for (size_t i = 0; i < count; i++) {
+        sorted[i] = &items[i];
+        uint64_t *word = filter_word(look, &items[i].digest, &bit);
+        *word |= bit;
+    }
+    qsort(sorted, count, sizeof(sorted[0]), compare);
     rs_rc rc = rs_repositories_walk(look->remover->storage, visit_repository, look, look->err);
     return look->rc != RS_OK ? look->rc : rc;
 }
@@ -252,19 +282,80 @@ static const char *path_of(const struct rs_removal *item, struct rs_path *path)
     return rs_path_revision_link(path, item->repository, &item->digest);
 }
 
-static rs_rc take_all(struct rs_remover *r, int64_t before_s, struct rs_removal *items, size_t count,
-                      bool (*goes_on)(void *ctx), void *ctx, struct rs_err *err)
+/* --- by several hands: where nobody is served, every core removes --- */
+
+struct crew {
+    struct rs_remover *remover;
+    int64_t before_s;
+    struct rs_removal *items;
+    size_t count;
+    bool (*goes_on)(void *ctx); /* asked by the caller's thread alone */
+    void *ctx;
+    atomic_size_t next;
+    atomic_bool is_over;
+};
+
+struct hand {
+    struct crew *crew;
+    bool is_callers;
+    pthread_t thread;
+    rs_rc rc;
+    struct rs_err err;
+};
+
+static rs_rc take_handful(struct crew *crew, size_t begin, struct rs_storage_batch *batch, struct rs_err *err)
 {
     struct rs_path path;
-    RS_AUTO(rs_storage_batch_release) struct rs_storage_batch batch;
-    rs_storage_batch_init(&batch);
-    for (size_t i = 0; i < count && (goes_on == NULL || goes_on(ctx)); i++) {
-        struct rs_removal *item = &items[i];
+    for (size_t i = begin; i < RS_MIN(begin + HANDFUL, crew->count); i++) {
+        struct rs_removal *item = &crew->items[i];
         bool is_durable = item->kind == RS_REMOVE_MANIFEST;
         if (item->result == RS_REMOVAL_LEFT)
-            RS_TRY(take_one(r, path_of(item, &path), before_s, item, is_durable ? &batch : NULL, err));
+            RS_TRY(take_one(crew->remover, path_of(item, &path), crew->before_s, item, is_durable ? batch : NULL, err));
     }
-    return rs_storage_sync(r->storage, &batch, err);
+    return RS_OK;
+}
+
+static rs_rc take_until_over(struct crew *crew, bool is_callers, struct rs_err *err)
+{
+    RS_AUTO(rs_storage_batch_release) struct rs_storage_batch batch;
+    rs_storage_batch_init(&batch);
+    while (!atomic_load(&crew->is_over)) {
+        size_t begin = atomic_fetch_add(&crew->next, HANDFUL);
+        if (begin >= crew->count || (is_callers && crew->goes_on != NULL && !crew->goes_on(crew->ctx)))
+            break;
+        RS_TRY(take_handful(crew, begin, &batch, err));
+    }
+    return rs_storage_sync(crew->remover->storage, &batch, err);
+}
+
+static void *lend_hand(void *arg)
+{
+    struct hand *hand = arg;
+    hand->rc = take_until_over(hand->crew, hand->is_callers, &hand->err);
+    if (hand->rc != RS_OK || hand->is_callers)
+        atomic_store(&hand->crew->is_over, true); /* the caller's ends when all is taken, or when it is told to */
+    return NULL;
+}
+
+static rs_rc take_all(struct crew *crew, struct rs_err *err)
+{
+    struct hand hands[HANDS_MAX];
+    unsigned count = 1, wanted = (unsigned)RS_MIN(crew->remover->hands, crew->count / HANDFUL);
+    hands[0] = (struct hand){.crew = crew, .is_callers = true};
+    for (; count < wanted; count++) {
+        hands[count] = (struct hand){.crew = crew};
+        if (rs_thread_start(&hands[count].thread, lend_hand, &hands[count]) != 0)
+            break; /* fewer do it as well */
+    }
+    lend_hand(&hands[0]);
+    rs_rc rc = RS_OK;
+    for (unsigned i = 0; i < count; i++) {
+        if (i > 0)
+            pthread_join(hands[i].thread, NULL);
+        if (rc == RS_OK && hands[i].rc != RS_OK)
+            rc = rs_err_set(err, hands[i].rc, "%s", hands[i].err.text);
+    }
+    return rc;
 }
 
 static rs_rc look_and_take(struct rs_remover *r, int64_t before_s, struct rs_removal *items, size_t count,
@@ -275,7 +366,9 @@ static rs_rc look_and_take(struct rs_remover *r, int64_t before_s, struct rs_rem
         RS_TRY(look_everywhere(&look, items, count));
     if (look.ended_early)
         return RS_OK;
-    return take_all(r, before_s, items, count, goes_on, ctx, err);
+    struct crew crew = {
+        .remover = r, .before_s = before_s, .items = items, .count = count, .goes_on = goes_on, .ctx = ctx};
+    return take_all(&crew, err);
 }
 
 /* Until every process must see the tombstones, and we what every process had written before it saw them. */

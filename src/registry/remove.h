@@ -32,7 +32,7 @@ struct rs_removal {
 };
 
 /* As many as one call may be given: pushes of just these wait while it runs. */
-#define RS_REMOVALS_MAX 16384
+#define RS_REMOVALS_MAX 65536
 
 struct rs_remover;
 

@@ -13,7 +13,10 @@
 #include "layout/link.h"
 #include "upkeep/collect_priv.h"
 
-#define LINKS_MAX 4096 /* of one batch: pushes that need just these wait for it */
+/* Of one batch: pushes that need just these wait for it. A batch of blobs costs a walk over all links, so it is larger.
+ * Where nobody is served, nobody waits. */
+#define LINKS_MAX 4096
+#define BLOBS_MAX 16384
 
 struct sweep {
     struct rs_collect *c;
@@ -231,7 +234,8 @@ static rs_rc fill(struct sweep *s, struct rs_plan_place *place)
     struct rs_collect *c = s->c;
     struct rs_plan_line line;
     unsigned wave = 0;
-    size_t most = place->part == RS_PLAN_BLOBS ? RS_REMOVALS_MAX : LINKS_MAX;
+    size_t most = place->part == RS_PLAN_BLOBS ? BLOBS_MAX : LINKS_MAX;
+    most = c->report->grace_s == 0 ? RS_REMOVALS_MAX : most;
     for (size_t n = 0; s->count < most && n < 2 * most && !rs_plan_at_end(&c->plan, place) && collect_goes_on(c); n++) {
         struct rs_plan_place before = *place;
         RS_TRY(rs_plan_read(&c->plan, place, s->arena, &line, c->err));

@@ -391,6 +391,50 @@ static void test_many_at_once(void **state)
         assert_int_equal(items[i].result, i % 7 == 0 ? RS_REMOVAL_SPARED : RS_REMOVAL_DONE);
 }
 
+/* Without a server: written past the registry. */
+static struct rs_digest lone_blob(struct fixture *f, int number, bool with_link)
+{
+    char text[32];
+    struct rs_path path;
+    struct rs_digest digest;
+    snprintf(text, sizeof text, "blob %d", number);
+    digest = digest_of(text);
+    assert_ok(f, rs_storage_put(f->storage, rs_path_blob(&path, &digest), rs_str_c(text), NULL, &f->err));
+    if (with_link)
+        assert_ok(f, rs_storage_put(f->storage, link_of(&path, &digest), rs_digest_str(&digest), NULL, &f->err));
+    return digest;
+}
+
+/* Where nobody is served several threads remove. */
+static void test_many_at_once_alone(void **state)
+{
+    struct fixture *f = *state;
+    enum { COUNT = 1000 };
+    int64_t grace_s;
+    struct rs_storage *storage;
+    struct rs_registry *command;
+    struct rs_remover *remover;
+    const struct rs_registry_config config = {.state_dir = f->state};
+    RS_AUTO(rs_free_ptr) struct rs_removal *items = rs_calloc(COUNT, sizeof *items);
+    for (int i = 0; i < COUNT; i++) {
+        struct rs_digest digest = lone_blob(f, i, i % 7 == 0);
+        items[i] = one(RS_REMOVE_BLOB, &digest);
+    }
+    assert_ok(f, rs_storage_fs_new(f->root, &storage, &f->err));
+    assert_ok(f, rs_registry_new(&config, storage, &command, &f->err));
+    assert_ok(f, rs_remover_open(command, 60, true, &remover, &grace_s, &f->err));
+    assert_int_equal(grace_s, 0);
+    assert_ok(f, rs_remover_take(remover, rs_remover_began_s(remover), items, COUNT, never, NULL, &f->err));
+    for (int i = 0; i < COUNT; i++)
+        assert_int_equal(items[i].result, i % 7 == 0 ? RS_REMOVAL_SPARED : RS_REMOVAL_LEFT);
+    assert_ok(f, rs_remover_take(remover, rs_remover_began_s(remover), items, COUNT, NULL, NULL, &f->err));
+    for (int i = 0; i < COUNT; i++)
+        assert_int_equal(items[i].result, i % 7 == 0 ? RS_REMOVAL_SPARED : RS_REMOVAL_DONE);
+    rs_remover_close(&remover);
+    rs_registry_free(&command);
+    rs_storage_free(&storage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -413,6 +457,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_listing_that_breaks_off_spares_all, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_a_clock_that_is_set_back_ends_it, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_many_at_once, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_many_at_once_alone, fixture_setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
