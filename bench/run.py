@@ -20,10 +20,11 @@ from rows import Bench
 from rows_cost import Idle, Memory, Start
 from rows_read import Blobs, Manifests
 from rows_scale import Lists, Stored
+from rows_upkeep import Collect, Meanwhile
 from rows_write import Images, Pushes
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-ROWS = [Manifests(), Blobs(), Pushes(), Images(), Lists(), Stored(), Idle(), Memory(), Start()]
+ROWS = [Manifests(), Blobs(), Pushes(), Images(), Lists(), Stored(), Collect(), Meanwhile(), Idle(), Memory(), Start()]
 TOOLS = ("docker-registry", "nginx", "wrk", "strace")
 NEEDED = ("docker-registry", "wrk")
 
