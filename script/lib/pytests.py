@@ -27,7 +27,9 @@ def main(part, directory, *arguments):
     report = lanes.LOGS / f"{part}.xml"
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
-    environment = lanes.environment(ROADSTEAD_BIN=os.environ.get("ROADSTEAD_BIN") or str(lanes.ROOT / "build/release/roadstead"))
+    mode = {"ROADSTEAD_E2E_COLLECT": "1"} if part == "e2e-collect" else {}
+    binary = os.environ.get("ROADSTEAD_BIN") or str(lanes.ROOT / "build/release/roadstead")
+    environment = lanes.environment(ROADSTEAD_BIN=binary, **mode)
     done = subprocess.run([sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "-rA", "--tb=short", "--durations=10",
                            "-o", "console_output_style=classic", "-v", "--junitxml", str(report), *arguments, directory],
                           cwd=lanes.ROOT, env=environment, stdin=subprocess.DEVNULL)

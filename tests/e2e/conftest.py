@@ -10,9 +10,10 @@ import tempfile
 
 import pytest
 
-from lib import client, engines, mounts, proc, roots, server as servers, spec
+from lib import client, collecting, engines, mounts, proc, roots, server as servers, spec, traffic
 
 repository_numbers = itertools.count(1)
+collect_ignore = [] if collecting.ALWAYS else ["test_traffic_beside.py"]  # the part e2e-collect's own
 
 
 def pytest_configure():
@@ -25,6 +26,30 @@ def pytest_collection_modifyitems(config, items):
         ours = [item for item in items if item.get_closest_marker("ours")]
         config.hook.pytest_deselected(items=ours)
         items[:] = [item for item in items if item not in ours]
+    if collecting.ALWAYS:
+        leave_out(config, items)
+        items.sort(key=lambda item: item.path.name == "test_traffic_beside.py")  # it ends what goes on beside all others
+
+
+def leave_out(config, items):
+    """What cannot run while a collector does; the summary tells."""
+    def place(item):
+        return f"{item.path.name}::{getattr(item, 'originalname', item.name)}"
+
+    gone = {place(item) for item in items} & set(collecting.LEFT_OUT)
+    unknown = {p for p in set(collecting.LEFT_OUT) - gone if any(item.path.name == p.split("::")[0] for item in items)}
+    if unknown and not config.option.keyword and not any("::" in argument for argument in config.args):
+        raise pytest.UsageError(f"lib/collecting.py leaves out what is not there: {sorted(unknown)}")
+    config.left_out = [item for item in items if place(item) in gone]
+    config.hook.pytest_deselected(items=config.left_out)
+    items[:] = [item for item in items if place(item) not in gone]
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if left_out := getattr(config, "left_out", None):
+        terminalreporter.section(f"{len(left_out)} cases are left out, as every server collects all the time")
+        for place in sorted({f"{item.path.name}::{item.originalname}" for item in left_out}):
+            terminalreporter.line(f"{place}: {collecting.LEFT_OUT[place]}")
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -116,6 +141,17 @@ def shared(session_work):
                 started[name] = make(name=name, root=session_work / f"{name}-data", config=config).start()
             return started[name]
         yield get
+
+
+@pytest.fixture(scope="session", autouse=collecting.ALWAYS and not servers.REFERENCE_ONLY)
+def beside():
+    """Regular traffic of docker, podman and skopeo on a registry of its own that collects. In the part e2e-collect it
+    begins before the first test and goes on beside all others."""
+    with temporary_directory("rs-beside-") as root, managed(lambda **kwargs: servers.roadstead(root, **kwargs)) as make:
+        server = make(name="beside", config=collecting.collection()).start()
+        busy = traffic.Traffic(server, root / "clients").start()
+        yield busy
+        busy.stop()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import json
 import os
 import pathlib
 
-from . import proc
+from . import collecting, proc
 from .client import Registry
 
 REPOSITORY_ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -123,8 +123,10 @@ class Server:
         return (self.work / f"{self.name}.log").read_text(errors="replace")
 
 
-def roadstead(work, **kwargs):
-    return Server("docker-registry" if REFERENCE_ONLY else ROADSTEAD, work, **kwargs)
+def roadstead(work, config=None, **kwargs):
+    if collecting.ALWAYS:
+        config = merged(collecting.collection(), config)
+    return Server("docker-registry" if REFERENCE_ONLY else ROADSTEAD, work, config=config, **kwargs)
 
 
 def docker_registry(work, **kwargs):
