@@ -229,6 +229,7 @@ static rs_rc remove_revision(struct rs_registry *registry, rs_str repository, co
     RS_TRY(rs_storage_remove(registry->storage, path.z, NULL, err));
     rs_quota_removed(registry, repository);
     RS_TRY(rs_storage_prune(registry->storage, rs_path_parent(&path), 1, &batch, err));
+    rs_storage_remove(registry->storage, rs_path_pulled_at(&path, repository, digest), NULL, NULL); /* of no use now */
     return rs_storage_sync(registry->storage, &batch, err);
 }
 

@@ -311,6 +311,9 @@ static rs_rc take_handful(struct crew *crew, size_t begin, struct rs_storage_bat
         bool is_durable = item->kind == RS_REMOVE_MANIFEST;
         if (item->result == RS_REMOVAL_LEFT)
             RS_TRY(take_one(crew->remover, path_of(item, &path), crew->before_s, item, is_durable ? batch : NULL, err));
+        if (item->kind == RS_REMOVE_MANIFEST && item->result == RS_REMOVAL_DONE) /* nobody asks for it any more */
+            rs_storage_remove(crew->remover->storage, rs_path_pulled_at(&path, item->repository, &item->digest), NULL,
+                              NULL);
     }
     return RS_OK;
 }

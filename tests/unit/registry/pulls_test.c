@@ -244,6 +244,18 @@ static void a_record_is_made_and_renewed(void **state)
     assert_in_range(age_of(f, path), 0, 5);
 }
 
+static void it_goes_with_its_manifest(void **state)
+{
+    struct fixture *f = *state;
+    struct rs_digest digest = push_image(f, "team/app", "v1", "config", "layer");
+    char path[256];
+    record_path(&digest, path);
+    pull(f, &digest);
+    assert_true(fixture_exists(f, path));
+    assert_ok(f, rs_manifest_delete(f->registry, REPO, &digest, NULL, NULL, &f->err));
+    assert_false(fixture_exists(f, path));
+}
+
 static void nothing_is_made_of_what_is_gone(void **state)
 {
     struct fixture *f = *state;
@@ -311,6 +323,29 @@ static void one_that_was_pushed_again_stays(void **state)
     assert_true(fixture_exists(f, "repositories/team/app/_manifests/tags/v1/current/link"));
 }
 
+static void it_is_the_same_in_memory(void **state)
+{
+    struct fixture *f = *state;
+    struct rs_storage *memory;
+    struct rs_registry *registry;
+    struct rs_storage_stat seen;
+    struct rs_path path;
+    const struct rs_registry_config config = {.state_dir = f->state};
+    struct rs_digest digest = digest_of("manifest");
+    assert_ok(f, rs_storage_memory_new(1 << 24, &memory, &f->err));
+    assert_ok(f, rs_registry_new(&config, memory, &registry, &f->err));
+    rs_path_tag_current(&path, REPO, RS_STR("v1"));
+    assert_ok(f, rs_storage_put(memory, path.z, rs_digest_str(&digest), NULL, &f->err));
+    assert_ok(f, rs_storage_stat(memory, path.z, &seen, &f->err));
+    assert_ok(f, rs_storage_put(memory, path.z, rs_digest_str(&digest), NULL, &f->err));
+    assert_rc(f, RS_E_PRECONDITION, rs_tag_delete_unchanged(registry, REPO, RS_STR("v1"), &digest, &seen, &f->err));
+    assert_ok(f, rs_storage_stat(memory, path.z, &seen, &f->err));
+    assert_ok(f, rs_tag_delete_unchanged(registry, REPO, RS_STR("v1"), &digest, &seen, &f->err));
+    assert_rc(f, RS_E_NOT_FOUND, rs_storage_stat(memory, path.z, &seen, &f->err));
+    rs_registry_free(&registry);
+    rs_storage_free(&memory);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
@@ -321,10 +356,12 @@ int main(void)
         cmocka_unit_test(the_table_is_bounded_and_drops_the_rest),
         cmocka_unit_test(many_note_while_one_takes),
         TEST(a_record_is_made_and_renewed),
+        TEST(it_goes_with_its_manifest),
         TEST(nothing_is_made_of_what_is_gone),
         TEST(a_disk_that_fails_costs_no_record),
         TEST(an_unchanged_tag_is_removed),
         TEST(one_that_was_pushed_again_stays),
+        TEST(it_is_the_same_in_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
