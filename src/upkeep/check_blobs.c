@@ -54,7 +54,7 @@ static enum check_state mend(struct check *c, struct rs_finding *f, const struct
     struct rs_err err = {0};
     char done[CHECK_TEXT_MAX], what[CHECK_TEXT_MAX];
     snprintf(what, sizeof what, RS_STR_FMT, RS_STR_ARG(f->what));
-    check_quarantine_path(c, rs_hash_name(digest->alg), rs_str_c(rs_digest_hex(digest)), &to);
+    check_quarantine_path(rs_hash_name(digest->alg), rs_str_c(rs_digest_hex(digest)), &to);
     rs_rc rc = c->config->repair ? set_aside(c, path, digest, what, &to, &err) : RS_OK;
     if (rc == RS_E_EXISTS)
         return CHECK_WHOLE;

@@ -100,7 +100,7 @@ static void tell_useless(struct repository *r, const struct rs_digest *digest, s
     char done[CHECK_TEXT_MAX];
     f->kind = RS_FINDING_BROKEN_LINK;
     f->what = RS_STR("it holds no digest of its own, its blob is not in the registry, and no manifest needs it");
-    check_quarantine_path(r->c, "links", rs_str_c(rs_digest_hex(digest)), &to);
+    check_quarantine_path("links", rs_str_c(rs_digest_hex(digest)), &to);
     rs_rc rc = r->c->config->repair ? check_quarantine(r->c, path, &to, f->what.ptr, &err) : RS_OK;
     r->links -= r->c->config->repair && rc == RS_OK;
     snprintf(done, sizeof done, "moved it to %s", to.z);

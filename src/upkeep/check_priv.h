@@ -21,8 +21,7 @@ struct check {
     int64_t old_s;           /* what was changed before this is not being written any more */
     int64_t began_ms;        /* for the rate */
     uint64_t read_bytes;
-    unsigned set_aside; /* in quarantine, for their names */
-    rs_rc rc;           /* the storage itself failed: the end */
+    rs_rc rc; /* the storage itself failed: the end */
     struct rs_err err;
     char *piece; /* CHECK_PIECE bytes */
 };
@@ -76,8 +75,8 @@ enum check_state check_blob(struct check *c, const struct rs_digest *digest);
 
 /* --- check_quarantine.c --- */
 
-/* Where something is put: "<group>/<name>.<time>-<n>", told in out. */
-void check_quarantine_path(struct check *c, const char *group, rs_str name, struct rs_path *out);
+/* Where something is put: "<group>/<name>.<time>-<random>". */
+void check_quarantine_path(const char *group, rs_str name, struct rs_path *out);
 /* Moves an object there, behind a note that says what it is. */
 rs_rc check_quarantine(struct check *c, const char *path, const struct rs_path *to, const char *why,
                        struct rs_err *err);

@@ -10,11 +10,14 @@
 
 #define NOTE_MAX 4096
 
-void check_quarantine_path(struct check *c, const char *group, rs_str name, struct rs_path *out)
+/* Several checks may set the same thing aside in one second. */
+void check_quarantine_path(const char *group, rs_str name, struct rs_path *out)
 {
     char rest[CHECK_TEXT_MAX];
-    int n = snprintf(rest, sizeof rest, "%s/" RS_STR_FMT ".%lld-%u", group, RS_STR_ARG(name), (long long)rs_wall_s(),
-                     c->set_aside++);
+    uint32_t random;
+    rs_random(&random, sizeof random);
+    int n = snprintf(rest, sizeof rest, "%s/" RS_STR_FMT ".%lld-%08x", group, RS_STR_ARG(name), (long long)rs_wall_s(),
+                     random);
     RS_ASSERT(n > 0 && (size_t)n < RS_PATH_MAX - 64);
     rs_path_quarantine(out, rs_str_c(rest));
 }
@@ -46,6 +49,8 @@ rs_rc check_quarantine(struct check *c, const char *path, const struct rs_path *
     rs_rc rc = rs_storage_move(c->storage, path, to->z, &batch, err);
     if (rc != RS_OK)
         remove_note(c, to);
+    if (rc == RS_E_EXISTS) /* means something else to those who call */
+        return rs_err_set(err, RS_E_IO, "cannot move %s to the quarantine: %s is there already", path, to->z);
     return check_sync(c, &batch, rc, err);
 }
 

@@ -51,7 +51,7 @@ static void tell_missing(struct repository *r, const struct rs_digest *digest, c
     check_tags_of(r, digest, &what);
     struct rs_finding f = finding(r, RS_FINDING_MISSING_MANIFEST, digest, path);
     f.what = rs_str_c(rs_buf_z(&what));
-    check_quarantine_path(r->c, "links", rs_str_c(rs_digest_hex(digest)), &to);
+    check_quarantine_path("links", rs_str_c(rs_digest_hex(digest)), &to);
     rs_rc rc = r->c->config->repair ? unlink_revision(r, digest, path, f.what.ptr, &to, &err) : RS_OK;
     if (rc == RS_E_EXISTS)
         return;

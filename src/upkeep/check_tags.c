@@ -148,7 +148,7 @@ static void tell_no_revision(struct repository *r, rs_str tag, const struct rs_d
     }
     snprintf(what, sizeof what, "it points to %s, which is not in the registry", digest->text);
     f.what = rs_str_c(what);
-    check_quarantine_path(r->c, "tags", tag, &to);
+    check_quarantine_path("tags", tag, &to);
     rc = r->c->config->repair ? unset_tag(r, tag, digest, path, what, &to, &err) : RS_OK;
     if (rc == RS_E_EXISTS)
         return;
@@ -220,7 +220,7 @@ static void tell_broken(struct repository *r, rs_str tag, const char *path, cons
         check_tell_repair(r->c, &f, "would point it to the only manifest that it ever had", done, rc, &err);
         return;
     }
-    check_quarantine_path(r->c, "tags", tag, &to);
+    check_quarantine_path("tags", tag, &to);
     rc = r->c->config->repair ? move_text(r, tag, path, why->text, &to, &err) : RS_OK;
     if (rc == RS_E_EXISTS)
         return;

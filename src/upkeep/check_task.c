@@ -73,12 +73,14 @@ static FILE *open_report(const struct rs_upkeep_run *run)
 static void close_report(const struct rs_upkeep_run *run, FILE *out)
 {
     char path[PATH_MAX], new_path[PATH_MAX];
+    struct rs_err err;
     if (out == NULL || !report_path(run, "", path) || !report_path(run, ".new", new_path))
         return;
     bool written = ferror(out) == 0;
     if (fclose(out) == 0 && written && rename(new_path, path) == 0)
         return;
-    rs_log(RS_LOG_WARN, "the report of the check could not be written to %s: %s", path, strerror(errno));
+    rs_err_sys(&err, errno, "the report of the check cannot be written to %s", path);
+    rs_log(RS_LOG_WARN, "%s", err.text);
     unlink(new_path);
 }
 
