@@ -11,16 +11,22 @@
  * that one repository loses may be in another. Removals are told (rs_quota_removed), and what they freed is found by
  * the next count.
  *
- * WHEN THERE IS A COUNT. At the first push. Before a push, if the last count began a minute ago or earlier: what other
- * processes have linked. Before a refusal, for others may have removed something: if a second has passed since the last
- * count; if this process has removed something, at once, for which the push waits a moment. But a count never comes
- * before ten times the time that the last one took, so that counting takes a tenth of the time at most.
+ * WHEN THERE IS A COUNT. At the first push, which waits. Then, for what other processes have linked: a push that finds
+ * the last one half a minute old begins another one and goes on; one that finds it a minute old waits. Before a
+ * refusal, for others may have removed something: if a second has passed since the last count; if this process has
+ * removed something, at once, for which the push waits a moment. A count never begins before ten times the time has
+ * passed that the last one took, so that counting takes a tenth of the time at most; if that is longer than half a
+ * minute, a count is believed twice as long. Counts run in a thread of their own, for a walk needs a large stack. If
+ * one fails, pushes wait for the next one, and fail with it.
  *
  * WHAT FOLLOWS. With one process the size is never exceeded. With several, each may exceed it by what the others link
- * in a minute (or in eleven times the time that a count takes, where that is longer). A push may be refused though
- * there is room since a second (or ten times the time of a count). A smaller size in the configuration refuses new
- * blobs, and removes nothing.
+ * in a minute (in twenty times the time of a count, where that is longer). A push may be refused though others have
+ * made room within the last second (ten times the time of a count). A smaller size in the configuration refuses what is
+ * new, and removes nothing.
  */
+#include <pthread.h>
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/glob.h"
 #include "base/log.h"
@@ -29,8 +35,9 @@
 #include "registry/quota_priv.h"
 #include "registry/registry_priv.h"
 
-#define RECENT_MS 60000     /* so long a count is believed */
-#define REFUSAL_MS 1000     /* and so long before a refusal */
+#define RENEW_MS 30000      /* a count is so old when another one begins, */
+#define RECENT_MS 60000     /* and so old when pushes wait for that */
+#define REFUSAL_MS 1000     /* so old it may be at a refusal */
 #define RATIO 10            /* counting takes a tenth of the time */
 #define PATIENCE_MS 1000    /* what a push waits for a count to be allowed that may spare it a refusal */
 #define WAIT_MS 60000       /* and for one that runs */
@@ -97,6 +104,9 @@ void rs_quotas_free(struct rs_quotas **quotas)
         return;
     for (size_t i = 0; i < (*quotas)->count; i++) {
         struct quota_group *g = &(*quotas)->groups[i];
+        atomic_store(&g->stopping, true);
+        if (g->has_counter)
+            pthread_join(g->counter, NULL);
         rs_quota_table_free(&g->base);
         rs_quota_table_free(&g->since);
         rs_mutex_release(&g->lock);
@@ -204,45 +214,75 @@ static void charge_again_locked(struct quota_group *g)
     }
 }
 
-static rs_rc use_locked(struct quota_group *g, struct rs_quota_table **base, struct rs_err *err)
+static rs_rc use_locked(struct quota_group *g, struct rs_err *err)
 {
     struct rs_quota_table *since = rs_quota_table_new(g->state_dir);
-    rs_rc rc = rs_quota_table_add_others(since, g->next, *base, err);
+    rs_rc rc = rs_quota_table_add_others(since, g->next, g->found, err);
     if (rc != RS_OK) {
         rs_quota_table_free(&since);
         return rc;
     }
     rs_quota_table_free(&g->base);
     rs_quota_table_free(&g->since);
-    g->base = rs_take(base);
+    g->base = rs_take(&g->found);
     g->since = since;
     charge_again_locked(g);
+    g->removals_counted = g->running.removals;
+    g->began_ms = g->running.began_ms;
+    g->began_s = g->running.began_s;
+    g->ended_ms = rs_mono_ms();
     return RS_OK;
 }
 
-/* Lets the lock go meanwhile. */
-static rs_rc count_locked(struct quota_group *g, struct rs_err *err)
+static void end_count_locked(struct quota_group *g)
 {
-    const uint64_t removals = g->removals;
-    const int64_t began_ms = rs_mono_ms(), began_s = rs_wall_s();
-    struct rs_quota_table *base = rs_quota_table_new(g->state_dir);
-    g->next = rs_quota_table_new(g->state_dir);
-    rs_mutex_unlock(&g->lock);
-    rs_rc rc = quota_count(g, base, err);
+    rs_quota_table_free(&g->found);
+    rs_quota_table_free(&g->next);
+    g->counts++;
+    pthread_cond_broadcast(&g->changed);
+}
+
+static void *count(void *arg)
+{
+    struct quota_group *g = arg;
+    struct rs_err err = {0};
+    rs_rc rc = quota_count(g, g->found, &err);
     rs_mutex_lock(&g->lock);
     if (rc == RS_OK)
-        rc = use_locked(g, &base, err);
-    rs_quota_table_free(&base);
-    rs_quota_table_free(&g->next);
-    pthread_cond_broadcast(&g->changed);
+        rc = use_locked(g, &err);
     if (rc != RS_OK)
-        return rs_err_wrap(err, "counting what the quota of %s holds", g->shown);
-    g->removals_counted = removals;
-    g->began_ms = began_ms;
-    g->began_s = began_s;
-    g->ended_ms = rs_mono_ms();
-    g->counts++;
-    return RS_OK;
+        rs_err_wrap(&err, "counting what the quota of %s holds", g->shown);
+    g->counted_rc = rc;
+    g->counted_err = err;
+    end_count_locked(g);
+    rs_mutex_unlock(&g->lock);
+    return NULL;
+}
+
+/* A thread that has ended its count needs nothing any more. */
+static void join_locked(struct quota_group *g)
+{
+    if (g->has_counter)
+        pthread_join(g->counter, NULL);
+    g->has_counter = false;
+}
+
+/* None runs. */
+static rs_rc begin_count_locked(struct quota_group *g, struct rs_err *err)
+{
+    join_locked(g);
+    g->running.removals = g->removals;
+    g->running.began_ms = rs_mono_ms();
+    g->running.began_s = rs_wall_s();
+    g->found = rs_quota_table_new(g->state_dir);
+    g->next = rs_quota_table_new(g->state_dir);
+    int errnum = pthread_create(&g->counter, NULL, count, g);
+    g->has_counter = errnum == 0;
+    if (errnum == 0)
+        return RS_OK;
+    end_count_locked(g);
+    return rs_err_set(err, RS_E_EXHAUSTED, "no thread to count what the quota of %s holds: %s", g->shown,
+                      strerrordesc_np(errnum));
 }
 
 static rs_rc wait_locked(struct quota_group *g, struct rs_err *err)
@@ -255,27 +295,34 @@ static rs_rc wait_locked(struct quota_group *g, struct rs_err *err)
     return RS_OK;
 }
 
-/* The pause that the last count asks for. */
+/* Of the one that runs, or of a new one. */
+static rs_rc await_count_locked(struct quota_group *g, struct rs_err *err)
+{
+    if (g->next == NULL)
+        RS_TRY(begin_count_locked(g, err));
+    RS_TRY(wait_locked(g, err));
+    if (g->counted_rc != RS_OK && err != NULL)
+        *err = g->counted_err;
+    return g->counted_rc;
+}
+
+/* What the last count asks for. */
 static int64_t pause_ms(const struct quota_group *g)
 {
     return RATIO * (g->ended_ms - g->began_ms);
 }
 
-static bool is_recent_locked(const struct quota_group *g)
-{
-    int64_t now = rs_mono_ms();
-    return now - g->began_ms < RECENT_MS || now - g->ended_ms < pause_ms(g);
-}
-
-/* Afterwards there is a count, and it is recent unless another one runs. */
+/* Afterwards there is a count that can be believed. */
 static rs_rc refresh_locked(struct quota_group *g, struct rs_err *err)
 {
-    while (g->base == NULL) {
-        RS_TRY(wait_locked(g, err));
-        if (g->base == NULL)
-            RS_TRY(count_locked(g, err));
-    }
-    return is_recent_locked(g) || g->next != NULL ? RS_OK : count_locked(g, err);
+    const int64_t now = rs_mono_ms(), pause = pause_ms(g);
+    if (g->base == NULL || now - g->began_ms >= RS_MAX(RECENT_MS, 2 * pause))
+        return await_count_locked(g, err);
+    if (now - g->began_ms < RENEW_MS || now - g->ended_ms < pause)
+        return RS_OK;
+    if (g->counted_rc != RS_OK)
+        return await_count_locked(g, err);
+    return g->next == NULL ? begin_count_locked(g, err) : RS_OK;
 }
 
 /* Until a count is allowed, or another thread has made one. */
@@ -296,9 +343,8 @@ static rs_rc count_before_refusal_locked(struct quota_group *g, bool *out_counte
     const bool may_count = left <= (removed ? PATIENCE_MS : 0);
     if (may_count && left > 0)
         be_patient_locked(g, left);
-    RS_TRY(wait_locked(g, err));
-    if (may_count && g->counts == counts)
-        RS_TRY(count_locked(g, err));
+    if (g->next != NULL || (may_count && g->counts == counts))
+        RS_TRY(await_count_locked(g, err));
     *out_counted = g->counts != counts;
     return RS_OK;
 }

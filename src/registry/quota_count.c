@@ -57,7 +57,8 @@ static rs_rc add_link(struct counting *c, const struct rs_digest *digest)
 static bool visit_digest(void *ctx, const struct rs_digest *digest)
 {
     struct counting *c = ctx;
-    c->rc = add_link(c, digest);
+    c->rc = atomic_load(&c->group->stopping) ? rs_err_set(c->err, RS_E_UNAVAILABLE, "the registry is being closed")
+                                             : add_link(c, digest);
     return c->rc == RS_OK;
 }
 

@@ -2,6 +2,8 @@
 /* Between quota.c (what is taken and given back) and quota_count.c (what is there). */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "base/lock.h"
 #include "metrics/metrics.h"
 #include "registry/quota.h"
@@ -30,14 +32,25 @@ struct quota_group {
     struct rs_quota_table *base;  /* NULL: not counted yet */
     struct rs_quota_table *since; /* NULL like base */
     struct rs_quota_table *next;  /* NULL: no count runs */
+    struct rs_quota_table *found; /* the counting thread's, until it is done */
+    pthread_t counter;
+    bool has_counter; /* to be joined */
+    rs_rc counted_rc; /* of the last count */
+    struct rs_err counted_err;
+    atomic_bool stopping;
     struct quota_node *pending;
     uint64_t pending_bytes;
     uint64_t removals;         /* how often somebody told of one */
     uint64_t removals_counted; /* as it was when the last count began */
-    int64_t began_ms;          /* when the last count did; monotonic */
+    int64_t began_ms;          /* when the last count that succeeded did; monotonic */
     int64_t ended_ms;
     int64_t began_s; /* on the wall */
     uint64_t counts; /* that have ended */
+    struct {
+        uint64_t removals;
+        int64_t began_ms;
+        int64_t began_s;
+    } running; /* of the count that runs */
     uint64_t refused;
 };
 
@@ -46,7 +59,8 @@ struct rs_quotas {
     struct quota_group groups[];
 };
 
-/* What is linked now, into a fresh table. The lock is not held. */
+/* What is linked now, into a fresh table. The lock is not held. RS_E_UNAVAILABLE: the group is stopping. For a thread
+ * with an ordinary stack. */
 rs_rc quota_count(const struct quota_group *group, struct rs_quota_table *out, struct rs_err *err);
 /* Where to begin a walk that is to meet all that the patterns match; the caller frees. */
 char *quota_below(const char *const *globs, size_t count);

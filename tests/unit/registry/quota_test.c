@@ -241,6 +241,74 @@ static void what_others_pushed_is_found_within_a_minute(void **state)
     fixture_second_free(&other);
 }
 
+static void age_counts(struct fixture *f, int64_t ms)
+{
+    struct quota_group *g = &f->registry->quotas->groups[0];
+    rs_mutex_lock(&g->lock);
+    g->began_ms -= ms;
+    g->ended_ms -= ms;
+    rs_mutex_unlock(&g->lock);
+}
+
+static uint64_t counts(struct fixture *f)
+{
+    struct quota_group *g = &f->registry->quotas->groups[0];
+    rs_mutex_lock(&g->lock);
+    uint64_t n = g->next == NULL ? g->counts : 0;
+    rs_mutex_unlock(&g->lock);
+    return n;
+}
+
+static void a_count_is_renewed_beside_the_pushes(void **state)
+{
+    struct fixture *f = *state;
+    struct fixture *other = fixture_second(f);
+    assert_ok(f, push(f, "team/x", 1, KIB));
+    assert_ok(f, push(other, "team/x", 2, 2 * KIB));
+    age_counts(f, 20000);
+    assert_ok(f, push(f, "team/x", 3, KIB));
+    assert_int_equal(counts(f), 1);
+    age_counts(f, 11000);
+    assert_ok(f, rs_storage_faulty_parse(f->storage, RS_STR("list:delay=100"), &f->err));
+    assert_ok(f, push(f, "team/x", 4, KIB)); /* does not wait, and is not lost */
+    assert_int_equal(counts(f), 0);
+    for (int i = 0; i < 1000 && counts(f) != 2; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    assert_int_equal(counts(f), 2);
+    rs_storage_faulty_clear(f->storage);
+    assert_used(f, 0, 5 * KIB);
+    fixture_second_free(&other);
+}
+
+static void what_cannot_be_renewed_is_told(void **state)
+{
+    struct fixture *f = *state;
+    assert_ok(f, push(f, "team/x", 1, KIB));
+    age_counts(f, 31000);
+    assert_ok(f, rs_storage_faulty_parse(f->storage, RS_STR("list:error=IO"), &f->err));
+    assert_ok(f, push(f, "team/x", 2, KIB));
+    for (int i = 0; i < 1000 && counts(f) != 2; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    assert_rc(f, RS_E_IO, push(f, "team/x", 3, KIB));
+    rs_storage_faulty_clear(f->storage);
+    assert_ok(f, push(f, "team/x", 3, KIB));
+    assert_used(f, 0, 3 * KIB);
+}
+
+static void a_registry_is_closed_while_it_counts(void **state)
+{
+    struct fixture *f = *state;
+    assert_ok(f, push(f, "team/x", 1, KIB));
+    assert_ok(f, push(f, "team/y", 1, KIB));
+    age_counts(f, 31000);
+    assert_ok(f, rs_storage_faulty_parse(f->storage, RS_STR("list:delay=50"), &f->err));
+    assert_ok(f, push(f, "team/x", 2, KIB));
+    assert_int_equal(counts(f), 0);
+    fixture_reopen(f, &config);
+    assert_ok(f, push(f, "team/x", 3, KIB));
+    assert_used(f, 0, 3 * KIB);
+}
+
 /* --- failures --- */
 
 static void a_failure_gives_the_room_back(void **state)
@@ -566,6 +634,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_blob_that_two_have_stays_counted, setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(what_others_removed_is_found, setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(what_others_pushed_is_found_within_a_minute, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_count_is_renewed_beside_the_pushes, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(what_cannot_be_renewed_is_told, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_registry_is_closed_while_it_counts, setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(a_failure_gives_the_room_back, setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_counted_is_refused, setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(two_pushes_of_one_blob, setup, fixture_teardown),
