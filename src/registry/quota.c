@@ -395,22 +395,23 @@ static rs_rc enter(struct quota_group *g, const struct rs_digest *digest, uint64
     return rc;
 }
 
-/* The next group that the repository falls under, from `from` on; the count if there is none. */
-static size_t next_group(const struct rs_quotas *quotas, rs_str repository, size_t from)
+/* The next group that the repository falls under, after `before` (NULL: the first one); NULL: there is none. */
+static struct quota_group *next_group(struct rs_quotas *quotas, rs_str repository, const struct quota_group *before)
 {
-    while (from < quotas->count && !quota_group_has(&quotas->groups[from], repository))
-        from++;
-    return from;
+    if (quotas == NULL)
+        return NULL;
+    for (size_t i = before != NULL ? before->index + 1 : 0; i < quotas->count; i++)
+        if (quota_group_has(&quotas->groups[i], repository))
+            return &quotas->groups[i];
+    return NULL;
 }
-
-#define EACH_GROUP(i, quotas, repository) (quotas) != NULL && (i = next_group(quotas, repository, i)) < (quotas)->count
 
 /* --- for pushes --- */
 
-static struct rs_quota_claim *claim_new(const struct rs_quotas *quotas, rs_str repository)
+static struct rs_quota_claim *claim_new(struct rs_quotas *quotas, rs_str repository)
 {
     size_t count = 0;
-    for (size_t i = 0; EACH_GROUP(i, quotas, repository); i++)
+    for (const struct quota_group *g = NULL; (g = next_group(quotas, repository, g)) != NULL;)
         count++;
     if (count == 0)
         return NULL;
@@ -441,10 +442,10 @@ rs_rc rs_quota_take(struct rs_registry *registry, rs_str repository, enum rs_quo
         return RS_OK;
     claim->kind = kind;
     claim->digest = *digest;
-    for (size_t i = 0; EACH_GROUP(i, quotas, repository); i++) {
+    for (struct quota_group *g = NULL; (g = next_group(quotas, repository, g)) != NULL;) {
         struct quota_node *node = &claim->nodes[claim->count];
-        *node = (struct quota_node){.group = &quotas->groups[i], .key = rs_quota_key_of(digest), .size = size};
-        rs_rc rc = enter(node->group, digest, size, node, err);
+        *node = (struct quota_node){.group = g, .key = rs_quota_key_of(digest), .size = size};
+        rs_rc rc = enter(g, digest, size, node, err);
         if (rc != RS_OK) {
             leave(&claim, false);
             return rc;
@@ -479,17 +480,17 @@ void rs_quota_settle(struct rs_registry *registry, struct rs_quota_claim **claim
 rs_rc rs_quota_check(struct rs_registry *registry, rs_str repository, const struct rs_digest *digest, uint64_t size,
                      struct rs_err *err)
 {
-    for (size_t i = 0; EACH_GROUP(i, registry->quotas, repository); i++)
-        RS_TRY(enter(&registry->quotas->groups[i], digest, size, NULL, err));
+    for (struct quota_group *g = NULL; (g = next_group(registry->quotas, repository, g)) != NULL;)
+        RS_TRY(enter(g, digest, size, NULL, err));
     return RS_OK;
 }
 
 static struct quota_group *smallest(const struct rs_registry *registry, rs_str repository)
 {
     struct quota_group *least = NULL;
-    for (size_t i = 0; EACH_GROUP(i, registry->quotas, repository); i++)
-        if (least == NULL || registry->quotas->groups[i].rule.size < least->rule.size)
-            least = &registry->quotas->groups[i];
+    for (struct quota_group *g = NULL; (g = next_group(registry->quotas, repository, g)) != NULL;)
+        if (least == NULL || g->rule.size < least->rule.size)
+            least = g;
     return least;
 }
 

@@ -2,13 +2,12 @@
 """Immutable tags and quotas, as the real clients meet them."""
 
 import concurrent.futures
-import json
 import time
 
 import pytest
 
 from lib import images, proc
-from lib.client import Registry, sha256
+from lib.client import sha256
 from lib.engines import INSECURE
 
 pytestmark = pytest.mark.ours
