@@ -169,23 +169,46 @@ static uint64_t *filter_word(const struct look *look, const struct rs_digest *di
     return &look->filter[n / 64];
 }
 
-static bool visit_digest(void *ctx, const struct rs_digest *digest)
+static struct rs_removal *find(const struct look *look, const struct rs_digest *digest)
 {
-    struct look *look = ctx;
     uint64_t bit;
     const uint64_t *word = filter_word(look, digest, &bit);
     if ((*word & bit) == 0)
-        return true;
+        return NULL;
     const struct rs_removal wanted = {.digest = *digest}, *key = &wanted;
     struct rs_removal **found = bsearch(&key, look->sorted, look->count, sizeof(look->sorted[0]), compare);
-    if (found != NULL)
-        (*found)->result = RS_REMOVAL_SPARED;
-    return true;
+    return found != NULL ? *found : NULL;
+}
+
+struct below {
+    struct look *look;
+    const char *path;
+};
+
+/* A directory alone is no link: registry:2's deletes leave it behind. */
+static bool visit_digest(void *ctx, const struct rs_digest *digest)
+{
+    const struct below *below = ctx;
+    struct look *look = below->look;
+    struct rs_path path;
+    struct rs_storage_stat st;
+    struct rs_removal *found = find(look, digest);
+    if (found == NULL || found->result == RS_REMOVAL_SPARED)
+        return true;
+    snprintf(path.z, sizeof path.z, "%s/%s/link", below->path, rs_digest_hex(digest));
+    rs_rc rc = rs_storage_stat(look->remover->storage, path.z, &st, look->err);
+    if (rc == RS_OK)
+        found->result = RS_REMOVAL_SPARED;
+    else if (rc != RS_E_NOT_FOUND)
+        look->rc = rc;
+    return look->rc == RS_OK;
 }
 
 static rs_rc look_below(struct look *look, const char *path, enum rs_hash_alg alg)
 {
-    return rs_digests_walk(look->remover->storage, path, alg, visit_digest, look, look->err);
+    struct below below = {look, path};
+    rs_rc rc = rs_digests_walk(look->remover->storage, path, alg, visit_digest, &below, look->err);
+    return look->rc != RS_OK ? look->rc : rc;
 }
 
 /* A link of another algorithm's digest may lead to a blob as well: registry:2's aliases. */
@@ -201,8 +224,9 @@ static bool visit_alias(void *ctx, const struct rs_digest *digest)
     struct rs_digest target;
     rs_path_layer_link(&path, a->repository, digest);
     rs_rc rc = rs_link_follow(a->look->remover->storage, path.z, digest, &target, a->look->err);
-    if (rc == RS_OK && !rs_digest_eq(&target, digest))
-        visit_digest(a->look, &target);
+    struct rs_removal *found = rc == RS_OK ? find(a->look, &target) : NULL;
+    if (found != NULL)
+        found->result = RS_REMOVAL_SPARED;
     if (rc != RS_OK && rc != RS_E_NOT_FOUND)
         a->look->rc = rc;
     return a->look->rc == RS_OK;

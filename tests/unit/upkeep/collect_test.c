@@ -165,10 +165,12 @@ static void empty_directories_and_links_to_nothing_are_no_matter(void **state)
     struct rs_digest image = push_image(f, "app", "1", "config", "layer"), nothing = digest_of("nothing");
     fixture_write_c(f, layer_path("app", &nothing), nothing.text);
     fixture_write_c(f, revision_path("app", &nothing), nothing.text);
-    fixture_remove(f, revision_path("app", &nothing)); /* leaves its directory */
+    fixture_remove(f, revision_path("app", &nothing)); /* leaves its directory, as registry:2's deletes do */
+    fixture_write_c(f, data_path(&nothing), "nothing");
     all_is_old(f);
     collect_all(f, "", &c);
-    assert_string_equal(removed(&c), "0 1 0");
+    assert_string_equal(removed(&c), "0 1 1");
+    assert_false(has_data(f, &nothing));
     assert_true(has_image(f, "app", &image));
 }
 

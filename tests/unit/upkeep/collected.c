@@ -6,6 +6,13 @@
 
 #include "base/mem.h"
 
+/* Of a manifest, as a descriptor has to tell it. */
+static size_t size_of(struct fixture *f, const struct rs_digest *manifest)
+{
+    RS_AUTO(rs_free_ptr) char *bytes = fixture_read(f, data_path(manifest));
+    return strlen(bytes);
+}
+
 void collected_release(struct collected *c)
 {
     rs_buf_release(&c->told);
@@ -115,8 +122,8 @@ struct rs_digest push_index(struct fixture *f, const char *repository, const cha
     rs_buf_init(&json, 1 << 20);
     rs_buf_printf(&json, "{\"schemaVersion\":2,\"mediaType\":\"" RS_MEDIA_OCI_INDEX "\",\"manifests\":[");
     for (size_t i = 0; i < count; i++)
-        rs_buf_printf(&json, "%s{\"mediaType\":\"" RS_MEDIA_OCI_MANIFEST "\",\"digest\":\"%s\",\"size\":1}",
-                      i > 0 ? "," : "", children[i]->text);
+        rs_buf_printf(&json, "%s{\"mediaType\":\"" RS_MEDIA_OCI_MANIFEST "\",\"digest\":\"%s\",\"size\":%zu}",
+                      i > 0 ? "," : "", children[i]->text, size_of(f, children[i]));
     rs_buf_add_c(&json, "]");
     if (subject != NULL)
         rs_buf_printf(&json, ",\"subject\":{\"mediaType\":\"" RS_MEDIA_OCI_MANIFEST "\",\"digest\":\"%s\",\"size\":1}",
