@@ -125,9 +125,8 @@ def test_untagged_manifests_go_with_m_alone(server):
     assert server.api.verify("app", "multi") == index.digest
 
 
-def test_it_chooses_what_docker_registry_chooses(work, make_server, make_docker_registry):
-    theirs = make_docker_registry()
-    theirs.start()
+def test_it_chooses_what_docker_registry_chooses(work, make_server, start_docker_registry):
+    theirs = start_docker_registry()
     for seed in ("a", "b", "c"):
         theirs.api.push(images.image(seed, docker=True), f"team/{seed}", "1")
     gone = images.image("gone", docker=True)
@@ -202,19 +201,16 @@ def test_a_run_that_was_stopped_goes_on(server, how):
     Tree(server.root).assert_whole()
 
 
-def test_the_server_collects_by_itself(work, make_server):
-    server = make_server(config={
-        "roadstead": {"collection": {"enabled": True, "interval": "1s", "grace": "1s"}},
-        "http": {"debug": {"addr": f"127.0.0.1:{proc.free_port()}", "prometheus": {"enabled": True}}}})
-    server.start()
+def test_the_server_collects_by_itself(start_observed):
+    server = start_observed({"roadstead": {"collection": {"enabled": True, "interval": "1s", "grace": "1s"}}})
     kept = images.image("kept")
     server.api.push(kept, "app", "1")
     loose = server.api.push_blob("app", b"loose")
     proc.wait_until("it is collected", lambda: loose not in Tree(server.root).blob_digests(), server.daemon)
-    assert server.api.verify("app", "1") == kept.digest
-    proc.wait_until("it is logged", lambda: "what nothing needed was collected" in server.log_text(), server.daemon)
-    server.stop()
-    server.start()
+    proc.wait_until("it is logged", lambda: 'removed.blobs=1' in server.log_text(), server.daemon)
+    metrics = server.debug.get("/metrics").body.decode()
+    assert re.search(r'^roadstead_collection_removed_total\{kind="blob"\} 1$', metrics, re.M), metrics
+    assert re.search(r"^roadstead_collection_freed_bytes_total 5$", metrics, re.M)
     assert server.api.verify("app", "1") == kept.digest
 
 
@@ -233,9 +229,8 @@ def test_a_server_that_ends_ends_its_collection(work, make_server):
     proc.wait_until("the rest goes", lambda: not set(loose) & Tree(server.root).blob_digests(), server.daemon)
 
 
-def test_beside_a_writing_docker_registry_it_refuses(work, make_server, make_docker_registry):
-    theirs = make_docker_registry()
-    theirs.start()
+def test_beside_a_writing_docker_registry_it_refuses(work, make_server, start_docker_registry):
+    theirs = start_docker_registry()
     theirs.api.push(images.image("kept", docker=True), "app", "1")
     loose = theirs.api.push_blob("app", b"loose")
     location = theirs.api.begin_upload("app")
@@ -251,12 +246,11 @@ def test_beside_a_writing_docker_registry_it_refuses(work, make_server, make_doc
     theirs.api.verify("app", "1")
 
 
-def test_docker_registry_continues_an_upload_of_ours(server, make_docker_registry):
+def test_docker_registry_continues_an_upload_of_ours(server, start_docker_registry):
     data = images.random_bytes("in two halves", 300_000)
     location = server.api.location(server.api.patch(server.api.begin_upload("app"), data[:150_000], 0).expect(202))
     server.stop()
-    theirs = make_docker_registry(root=server.root, host=server.host)
-    theirs.start()
+    theirs = start_docker_registry(root=server.root, host=server.host)
     offset, location = theirs.api.upload_offset(location)
     assert offset == 150_000
     theirs.api.finish_upload(location, images.sha256(data), data[offset:]).expect(201)
@@ -288,13 +282,14 @@ def test_in_memory_there_is_nothing_to_collect(work, make_server):
     assert "nothing to collect" in done.stderr
 
 
-def test_a_copy_of_the_data_can_be_collected_by_docker_registry_afterwards(work, stocked, make_docker_registry):
+def test_a_copy_of_the_data_can_be_collected_by_docker_registry_afterwards(work, stocked, start_docker_registry):
     """What is left is a registry:2's as before."""
     stocked.stop()
     collect(stocked, "-m")
     copy = work / "copy"
     shutil.copytree(stocked.root / "docker", copy / "docker", symlinks=True)
-    theirs = make_docker_registry(root=copy)
+    theirs = start_docker_registry(root=copy)
+    theirs.stop()
     said = proc.run("docker-registry", "garbage-collect", "-d", theirs.write_config(), env=theirs.env)
     assert ", 0 blobs and 0 manifests eligible for deletion" in said
     stocked.start()
