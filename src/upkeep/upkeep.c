@@ -20,11 +20,11 @@
 
 struct task {
     const char *name;
-    bool writes; /* read-only mode suspends it */
     /* Whether it is switched on, and the time between two runs. The first one comes after rs_upkeep_jitter_ms. */
     bool (*due)(const struct rs_config *config, int64_t *out_interval_ms);
     void (*run)(const struct rs_upkeep_run *run);
-    bool last; /* runs once more at the end, and says nothing of being suspended */
+    bool writes; /* read-only mode suspends it */
+    bool last;   /* runs once more at the end, and says nothing of being suspended */
 };
 
 static bool purge_due(const struct rs_config *config, int64_t *out_interval_ms)
@@ -64,12 +64,12 @@ static bool check_repair_due(const struct rs_config *config, int64_t *out_interv
 }
 
 static const struct task tasks[] = {
-    {"the purge of uploads", true, purge_due, rs_upkeep_purge, false},
-    {"the check of the storage", false, check_due, rs_upkeep_check, false},
-    {"the check of the storage, with repairs,", true, check_repair_due, rs_upkeep_check, false},
-    {"retention", true, retention_due, rs_upkeep_retention, false},
-    {"the record of pulls", true, pulls_due, rs_upkeep_pulls, true},
-    {"the collection", true, collect_due, rs_upkeep_collect, false},
+    {"the purge of uploads", purge_due, rs_upkeep_purge, true, false},
+    {"the check of the storage", check_due, rs_upkeep_check, false, false},
+    {"the check of the storage, with repairs,", check_repair_due, rs_upkeep_check, true, false},
+    {"retention", retention_due, rs_upkeep_retention, true, false},
+    {"the record of pulls", pulls_due, rs_upkeep_pulls, true, true},
+    {"the collection", collect_due, rs_upkeep_collect, true, false},
 };
 
 struct worker {
