@@ -11,7 +11,7 @@ import pytest
 
 from lib import images, proc
 from lib.disk import Tree
-from lib.server import ROADSTEAD, merged
+from lib.server import ROADSTEAD
 
 pytestmark = pytest.mark.ours
 

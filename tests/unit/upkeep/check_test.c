@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "layout/paths.h"
+#include "metrics/metrics.h"
 
 #define CHECK(c, flags)                                                                                                \
     RS_AUTO(checked_release) struct checked c = {0};                                                                   \
@@ -648,6 +649,14 @@ static void test_reports(void **state)
     assert_non_null(strstr(json, "\"complete\":true"));
 }
 
+static void test_each_finding_has_its_metric(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < RS_FINDINGS; kind++)
+        assert_int_not_equal(rs_metrics_value(RS_LABEL_FINDING, rs_str_c(rs_finding_word((enum rs_finding_kind)kind))),
+                             RS_VALUE_FINDING_OTHER);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
@@ -681,6 +690,7 @@ int main(void)
         TEST(test_it_can_be_ended_at_any_step),
         TEST(test_servers_are_seen),
         cmocka_unit_test(test_reports),
+        cmocka_unit_test(test_each_finding_has_its_metric),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
