@@ -78,11 +78,12 @@ static void progress(void *ctx, const struct rs_check_counts *counts)
 
     if (!run->shows_progress || now - run->shown_ms < 1000)
         return;
+    uint64_t findings = counts->errors + counts->warnings + counts->mended;
     run->shown_ms = now;
     fprintf(stderr, "\r\033[K%llu blobs, %llu MiB read, %llu repositories, %llu manifests, %llu findings",
             (unsigned long long)counts->blobs, (unsigned long long)(counts->hashed_bytes >> 20),
             (unsigned long long)counts->repositories, (unsigned long long)counts->manifests,
-            (unsigned long long)(counts->errors + counts->warnings + counts->mended));
+            (unsigned long long)findings);
 }
 
 /* False: it is none of ours, or wants a value that is not there. */

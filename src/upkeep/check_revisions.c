@@ -122,7 +122,7 @@ static void look_at_manifest(struct repository *r, const struct rs_digest *diges
         tell_missing(r, target, path, "the manifest is not in the registry");
     else if (rc == RS_E_CORRUPT && !r->c->config->repair)
         tell_missing(r, target, path, "the manifest is corrupt");
-    else if (rc == RS_E_TOO_BIG || rc != RS_E_CORRUPT)
+    else if (rc != RS_E_CORRUPT)
         check_failed(r->c, r->name, rs_path_blob(&data, target), rc, &err);
 }
 
