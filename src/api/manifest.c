@@ -52,13 +52,12 @@ static void tell_push(const struct rs_api *api, struct rs_request *req, const st
     }
 }
 
-/* For retention: a GET counts, also one that finds nothing new; a HEAD asks only whether there is something new. What
- * the tag leads to counts as well when a manifest of it was sent instead. */
+/* For retention. A HEAD counts as well: docker and containerd send nothing else when they have the image already, and
+ * one that is in use must not be taken for one that nobody wants. What the tag leads to counts when a manifest of it
+ * was sent instead. */
 static void note_pull(const struct rs_api *api, const struct rs_request *req, const struct rs_digest *named,
                       const struct rs_digest *sent)
 {
-    if (req->method != RS_METHOD_GET)
-        return;
     rs_pull_note(api->registry, req->captures[0], named);
     if (!rs_digest_eq(named, sent))
         rs_pull_note(api->registry, req->captures[0], sent);
