@@ -12,12 +12,8 @@ ALWAYS = os.environ.get("ROADSTEAD_E2E_COLLECT") == "1"
 GRACE = 10  # seconds; longer than any client here takes from a blob to its manifest
 HOUR = 3600
 
-# What does not run in that part, and why: its subject is what a collector takes or does. "file::test" of all cases.
-_COUNTS_CALLS = "it ends the server at each call of one push in turn, and a collector makes calls of its own"
-LEFT_OUT = {
-    "test_crash_points.py::test_kill_before_each_call_of_a_push": _COUNTS_CALLS,
-    "test_crash_points.py::test_kill_before_each_call_of_an_upload_in_chunks": _COUNTS_CALLS,
-}
+# What does not run in that part, and why.
+LEFT_OUT = {}  # "file::test": why
 
 
 def collection(grace=GRACE, **more):
