@@ -14,7 +14,6 @@ SHARED = 3   # layers of a pool; each repository uses a few of it, and its neigh
 POOL = 25    # what the pool has for each repository
 REACH = 35   # what a repository uses of it
 LAYERS = OWN + SHARED
-DELETED = 3  # of so many images one is deleted
 OLD = 30 * 24 * 3600  # seconds since everything was written
 
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
@@ -27,9 +26,9 @@ def _digest(data):
 
 
 class Image:
-    def __init__(self, number, pool):
+    def __init__(self, number, pool, deleted):
         self.number, self.repository = number, number % REPOSITORIES
-        self.deleted = number // REPOSITORIES % DELETED == 0
+        self.deleted = number // REPOSITORIES % deleted == 0
         turn = number // REPOSITORIES
         base = [(self.repository * POOL + (turn * SHARED + i) % REACH) % pool for i in range(SHARED)]
         self.shared = [b"pool %d" % n for n in base]
@@ -58,15 +57,16 @@ class Image:
 
 
 class Registry:
-    """`images` images, with 20 blobs of each. kept, garbage: digests (hexadecimal) of blobs and manifests."""
+    """`images` images, with 20 blobs of each; of so many of a repository one is `deleted`. kept, garbage: digests
+    (hexadecimal) of blobs and manifests."""
 
-    def __init__(self, images):
-        self.count, self.pool = images, min(POOL * REPOSITORIES, max(SHARED, images))
+    def __init__(self, images, deleted):
+        self.count, self.pool, self.deleted = images, min(POOL * REPOSITORIES, max(SHARED, images)), deleted
         self.kept, self.garbage = set(), set()
         self.kept_links, self.stale_links = set(), set()  # (repository, digest)
 
     def image(self, number):
-        return Image(number, self.pool)
+        return Image(number, self.pool, self.deleted)
 
     def write(self, data):
         """Writes what is not there, and notes what is needed."""
