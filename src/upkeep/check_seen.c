@@ -105,7 +105,9 @@ static void grow(struct check_seen *s)
 void check_seen_blob(struct check_seen *s, const struct rs_digest *digest, uint64_t size)
 {
     uint64_t key[2];
-    if (s != NULL && s->entries != NULL && s->count >= s->capacity / 2)
+    if (s == NULL)
+        return;
+    if (s->entries != NULL && s->count >= s->capacity / 2)
         grow(s);
     struct entry *e = find(s, digest, key);
     if (e == NULL)
