@@ -142,9 +142,14 @@ void rs_remover_close(struct rs_remover **remover)
 
 #define FILTER_BITS ((size_t)1 << 20)
 
+/* An item of those to be taken, at its place in the order. */
+struct slot {
+    struct rs_removal *item;
+};
+
 struct look {
     struct rs_remover *remover;
-    struct rs_removal **sorted; /* by digest */
+    struct slot *sorted; /* by digest */
     size_t count;
     uint64_t *filter; /* tells most that are not among them at once: a bit for the first 20 bits of each digest */
     bool (*goes_on)(void *ctx);
@@ -156,7 +161,8 @@ struct look {
 
 static int compare(const void *a, const void *b)
 {
-    return strcmp((*(struct rs_removal *const *)a)->digest.text, (*(struct rs_removal *const *)b)->digest.text);
+    const struct slot *x = a, *y = b;
+    return strcmp(x->item->digest.text, y->item->digest.text);
 }
 
 static uint64_t *filter_word(const struct look *look, const struct rs_digest *digest, uint64_t *out_bit)
@@ -175,9 +181,10 @@ static struct rs_removal *find(const struct look *look, const struct rs_digest *
     const uint64_t *word = filter_word(look, digest, &bit);
     if ((*word & bit) == 0)
         return NULL;
-    const struct rs_removal wanted = {.digest = *digest}, *key = &wanted;
-    struct rs_removal **found = bsearch(&key, look->sorted, look->count, sizeof(look->sorted[0]), compare);
-    return found != NULL ? *found : NULL;
+    struct rs_removal wanted = {.digest = *digest};
+    const struct slot key = {&wanted};
+    const struct slot *found = bsearch(&key, look->sorted, look->count, sizeof(struct slot), compare);
+    return found != NULL ? found->item : NULL;
 }
 
 struct below {
@@ -256,17 +263,17 @@ static bool visit_repository(void *ctx, rs_str name, unsigned parts)
 static rs_rc look_everywhere(struct look *look, struct rs_removal *items, size_t count)
 {
     uint64_t bit;
-    RS_AUTO(rs_free_ptr) struct rs_removal **sorted = rs_calloc(count + 1, sizeof(sorted[0]));
+    RS_AUTO(rs_free_ptr) struct slot *sorted = rs_calloc(count + 1, sizeof(struct slot));
     RS_AUTO(rs_free_ptr) uint64_t *filter = rs_calloc(FILTER_BITS / 64, sizeof(filter[0]));
     look->sorted = sorted;
     look->count = count;
     look->filter = filter;
     for (size_t i = 0; i < count; i++) {
-        sorted[i] = &items[i];
+        sorted[i].item = &items[i];
         uint64_t *word = filter_word(look, &items[i].digest, &bit);
         *word |= bit;
     }
-    qsort(sorted, count, sizeof(sorted[0]), compare);
+    qsort(sorted, count, sizeof(struct slot), compare);
     rs_rc rc = rs_repositories_walk(look->remover->storage, visit_repository, look, look->err);
     return look->rc != RS_OK ? look->rc : rc;
 }

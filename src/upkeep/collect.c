@@ -5,8 +5,8 @@
  * remover looks again with the plan's own `before`: whatever was renewed since is younger. It holds if no server has
  * used the storage since that keeps a longer grace than the plan did. So a plan is used if its grace is at least what
  * servers and configuration ask for now, if it had one at all (without a server there is none: then marking is done
- * again), and if it is less than a day old; a server that starts with a longer grace throws it away
- * (rs_collect_forget).
+ * again, also after a plan that had one, for now more may go), and if it is less than a day old; a server that starts
+ * with a longer grace throws it away (rs_collect_forget).
  *
  * CLOCKS. What is young is told by times of change. A clock that was set meanwhile ends the run.
  */
@@ -89,7 +89,7 @@ static bool resume(struct rs_collect *c, struct rs_plan_place *out)
     int64_t age_s = rs_remover_began_s(c->remover) - head->began_s;
     int64_t asked_s = RS_MAX(c->report->grace_s, c->options->grace_s);
     if (head->delete_untagged != c->options->delete_untagged || age_s < 0 || age_s > PLAN_AGE_MAX_S ||
-        head->grace_s < asked_s || head->grace_s == 0)
+        head->grace_s < asked_s || head->grace_s == 0 || c->report->grace_s == 0)
         return false;
     c->before_s = head->before_s;
     c->report->resumed = true;

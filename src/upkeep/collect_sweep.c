@@ -16,7 +16,7 @@
 /* Of one batch: pushes that need just these wait for it. A batch of blobs costs a walk over all links, so it is larger.
  * Where nobody is served, nobody waits. */
 #define LINKS_MAX 4096
-#define BLOBS_MAX 16384
+#define BLOBS_MAX 8192
 
 struct sweep {
     struct rs_collect *c;
