@@ -31,6 +31,8 @@ struct rs_remover {
     struct rs_registry *registry;
     struct rs_storage *storage;
     struct rs_storage_file *lock;
+    int64_t own_s; /* the caller's grace */
+    bool alone;    /* without servers none is kept */
     int64_t began_s;
     unsigned hands;   /* threads that remove */
     int64_t ahead_ms; /* how far the wall clock was ahead of the one that never jumps */
@@ -77,33 +79,29 @@ static rs_rc check_clock(const struct rs_remover *r, struct rs_err *err)
                       (long long)back_ms);
 }
 
-/* Without a grace everything counts that was written before this second: so the second has to pass. */
-static rs_rc wait_for_next_second(struct rs_remover *r, struct rs_err *err)
+/* Says the strictest, then counts, then says what holds: see WHO IS THERE in presence.c. The clock is read between the
+ * two: a server that is not counted comes later, and renews its links later than that. */
+static rs_rc agree(struct rs_remover *r, int64_t *out_grace_s, struct rs_err *err)
+{
+    size_t servers;
+    int64_t theirs_s;
+    RS_TRY(rs_presence_tell_grace(r->storage, r->alone ? 0 : r->own_s, err));
+    RS_TRY(read_clock(r->storage, &r->began_s, err));
+    RS_TRY(rs_presence_count(r->storage, &servers, &theirs_s, err));
+    *out_grace_s = r->alone && servers == 0 ? 0 : RS_MAX(r->own_s, theirs_s);
+    r->hands = *out_grace_s == 0 ? RS_MIN(rs_cores(), HANDS_MAX) : 1;
+    return rs_presence_tell_grace(r->storage, *out_grace_s, err);
+}
+
+rs_rc rs_remover_begin_again(struct rs_remover *r, int64_t *out_grace_s, struct rs_err *err)
 {
     int64_t before_s = r->began_s;
     while (r->began_s == before_s) {
         rs_sleep_ms(PAUSE_MS);
-        RS_TRY(rs_presence_tell_grace(r->storage, 0, err));
+        RS_TRY(rs_presence_tell_grace(r->storage, r->alone ? 0 : r->own_s, err));
         RS_TRY(read_clock(r->storage, &r->began_s, err));
     }
-    return RS_OK;
-}
-
-/* Says the strictest, then counts, then says what holds: see WHO IS THERE in presence.c. Who is alone counts when the
- * second has passed: a server that came before it began, unseen, would have renewed its links too early. */
-static rs_rc agree(struct rs_remover *r, int64_t own_s, bool alone, int64_t *out_grace_s, struct rs_err *err)
-{
-    size_t servers;
-    int64_t theirs_s;
-    RS_TRY(rs_presence_tell_grace(r->storage, alone ? 0 : own_s, err));
-    RS_TRY(read_clock(r->storage, &r->began_s, err));
-    RS_TRY(rs_presence_count(r->storage, &servers, &theirs_s, err));
-    if (alone && servers == 0) {
-        RS_TRY(wait_for_next_second(r, err));
-        RS_TRY(rs_presence_count(r->storage, &servers, &theirs_s, err));
-    }
-    *out_grace_s = alone && servers == 0 ? 0 : RS_MAX(own_s, theirs_s);
-    return rs_presence_tell_grace(r->storage, *out_grace_s, err);
+    return agree(r, out_grace_s, err);
 }
 
 rs_rc rs_remover_open(struct rs_registry *registry, int64_t grace_s, bool alone, struct rs_remover **out,
@@ -112,12 +110,13 @@ rs_rc rs_remover_open(struct rs_registry *registry, int64_t grace_s, bool alone,
     RS_AUTO(rs_remover_close) struct rs_remover *r = rs_calloc(1, sizeof *r);
     r->registry = registry;
     r->storage = registry->storage;
+    r->own_s = grace_s;
+    r->alone = alone;
     RS_TRY(rs_presence_ensure(registry->presence, err));
     RS_TRY(take_lock(r->storage, &r->lock, err));
     RS_TRY(rs_tombstones_lift(r->storage, err)); /* of one that was killed */
     r->ahead_ms = ahead_ms();
-    RS_TRY(agree(r, grace_s, alone, out_grace_s, err));
-    r->hands = *out_grace_s == 0 ? RS_MIN(rs_cores(), HANDS_MAX) : 1;
+    RS_TRY(agree(r, out_grace_s, err));
     *out = rs_take(&r);
     return RS_OK;
 }

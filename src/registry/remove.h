@@ -45,6 +45,9 @@ rs_rc rs_remover_open(struct rs_registry *registry, int64_t grace_s, bool alone,
 /* The time that the storage's clock showed at rs_remover_open, seconds since 1970. Candidates are chosen by what is
  * read after it. */
 int64_t rs_remover_began_s(const struct rs_remover *remover);
+/* Waits until the second in which it began has passed, and begins anew: without a grace, what was written in that very
+ * second can be judged only then. */
+rs_rc rs_remover_begin_again(struct rs_remover *remover, int64_t *out_grace_s, struct rs_err *err);
 /* Removes those that were last changed before before_s (which is began - grace of the run that chose them) and that
  * nothing has come to need since. All of one call are of one kind. A blob is spared if any repository has a link or a
  * revision of it. goes_on may be NULL; false ends the call, with the rest LEFT. An error leaves the rest as well. */

@@ -97,17 +97,37 @@ static bool resume(struct rs_collect *c, struct rs_plan_place *out)
     return true;
 }
 
-static rs_rc make_plan(struct rs_collect *c)
+static rs_rc mark_all(struct rs_collect *c)
 {
-    struct rs_plan_head *head = &c->plan.head;
-    *head = (struct rs_plan_head){
+    c->plan.head = (struct rs_plan_head){
         .began_s = rs_remover_began_s(c->remover),
         .before_s = c->before_s,
         .grace_s = c->report->grace_s,
         .delete_untagged = c->options->delete_untagged,
     };
     RS_TRY(rs_plan_begin(&c->plan, c->err));
-    RS_TRY(collect_mark(c));
+    return collect_mark(c);
+}
+
+/* Alone, and something was written in the very second in which the run began: whether it is needed is known when that
+ * second has passed. */
+static rs_rc mark_again(struct rs_collect *c)
+{
+    struct rs_collect_report *report = c->report;
+    RS_TRY(rs_remover_begin_again(c->remover, &report->grace_s, c->err));
+    c->before_s = report->before_s = rs_remover_began_s(c->remover) - report->grace_s;
+    report->repositories = report->manifests = 0;
+    rs_digest_set_clear(&c->marked);
+    collect_tell(c, (struct rs_collect_told){.event = RS_COLLECT_BEGUN});
+    return mark_all(c);
+}
+
+static rs_rc make_plan(struct rs_collect *c)
+{
+    struct rs_plan_head *head = &c->plan.head;
+    RS_TRY(mark_all(c));
+    if (c->met_young && c->report->grace_s == 0 && !c->stopped)
+        RS_TRY(mark_again(c));
     head->repositories = c->report->repositories;
     head->manifests = c->report->manifests;
     head->marked = c->report->marked;

@@ -117,8 +117,10 @@ static rs_rc judge_link(struct rs_collect *c, const struct rs_digest *digest)
     rs_rc rc = rs_storage_stat(c->storage, path.z, &st, c->err);
     if (rc != RS_OK)
         return rc == RS_E_NOT_FOUND ? RS_OK : rc;
-    if (st.mtime_s >= c->before_s)
+    if (st.mtime_s >= c->before_s) {
+        c->met_young = true;
         return mark_young(c, path.z, digest);
+    }
     return collect_plan(
         c, &(struct rs_plan_line){.kind = RS_REMOVE_LINK, .repository = c->repository.name, .digest = *digest});
 }
@@ -282,6 +284,7 @@ static rs_rc judge_blob(struct rs_collect *c, const struct rs_digest *digest)
     rs_rc rc = rs_storage_stat(c->storage, rs_path_blob(&path, digest), &st, c->err);
     if (rc != RS_OK)
         return rc == RS_E_NOT_FOUND ? RS_OK : rc;
+    c->met_young |= st.mtime_s >= c->before_s;
     if (st.mtime_s >= c->before_s)
         return RS_OK;
     return collect_plan(c, &(struct rs_plan_line){.kind = RS_REMOVE_BLOB, .digest = *digest, .size = st.size});

@@ -59,6 +59,7 @@ rs_rc rs_plan_begin(struct rs_plan *plan, struct rs_err *err)
     uint64_t size;
     RS_TRY(rs_plan_remove(plan, err));
     for (size_t i = 0; i < RS_PLAN_PARTS; i++) {
+        rs_buf_clear(&plan->pending[i]);
         file_path(plan, part_names[i], &path);
         RS_TRY(rs_storage_append_create(plan->storage, path.z, err));
         RS_TRY(rs_storage_append_open(plan->storage, path.z, &plan->files[i], &size, err));

@@ -32,6 +32,7 @@ struct rs_collect {
     struct rs_buf bytes;
     rs_rc rc; /* of callbacks: the first error */
     bool stopped;
+    bool met_young; /* something that nothing needs is younger than before_s */
     unsigned steps;
     struct rs_err *err;
 };

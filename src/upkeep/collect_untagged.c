@@ -255,8 +255,10 @@ static rs_rc look_at_links(struct graph *g)
         rs_rc rc = rs_storage_stat(g->c->storage, path.z, &st, g->c->err);
         if (rc != RS_OK && rc != RS_E_NOT_FOUND)
             return rc;
-        if (rc == RS_OK && st.mtime_s >= g->c->before_s)
-            RS_TRY(stay_with_subject(g, &revision->digest));
+        if (rc != RS_OK || st.mtime_s < g->c->before_s)
+            continue;
+        g->c->met_young = true;
+        RS_TRY(stay_with_subject(g, &revision->digest));
     }
     RS_TRY(g->c->rc);
     return follow(g);

@@ -424,6 +424,10 @@ static void test_many_at_once_alone(void **state)
     assert_ok(f, rs_registry_new(&config, storage, &command, &f->err));
     assert_ok(f, rs_remover_open(command, 60, true, &remover, &grace_s, &f->err));
     assert_int_equal(grace_s, 0);
+    int64_t began_s = rs_remover_began_s(remover);
+    assert_ok(f, rs_remover_begin_again(remover, &grace_s, &f->err)); /* they were written in this second, perhaps */
+    assert_int_equal(grace_s, 0);
+    assert_true(rs_remover_began_s(remover) > began_s);
     assert_ok(f, rs_remover_take(remover, rs_remover_began_s(remover), items, COUNT, never, NULL, &f->err));
     for (int i = 0; i < COUNT; i++)
         assert_int_equal(items[i].result, i % 7 == 0 ? RS_REMOVAL_SPARED : RS_REMOVAL_LEFT);
