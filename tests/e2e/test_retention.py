@@ -164,11 +164,12 @@ def test_the_server_removes_tags_and_tells(start_observed):
     push(server, "team/app", "old", days=11)
     push(server, "team/app", "young", days=9)
     proc.wait_until("the old tag goes", lambda: server.api.tags("team/app") == ["young"], server.daemon)
+    proc.wait_until("it tells", lambda: 'msg="retention removed a tag"' in server.log_text(), server.daemon)
     log = server.log_text()
-    assert 'msg="retention removed a tag"' in log and "vars.reference=old" in log
+    assert "vars.reference=old" in log
     assert 'reason="pushed 11 days ago (older_than: 10 days)"' in log
-    metrics = server.debug.get("/metrics").body.decode()
-    assert "roadstead_retention_removed_tags_total 1\n" in metrics
+    proc.wait_until("it counts", lambda: "roadstead_retention_removed_tags_total 1\n"
+                    in server.debug.get("/metrics").body.decode(), server.daemon)
     proc.wait_until("the event comes", lambda: receiver.envelopes, server.daemon)
     event = receiver.envelopes[0].events[0]
     assert (event["action"], event["target"]["repository"], event["target"]["tag"]) == ("delete", "team/app", "old")
