@@ -33,23 +33,19 @@ def pytest_collection_modifyitems(config, items):
 
 def leave_out(config, items):
     """What cannot run while a collector does; the summary tells."""
-    def place(item):
-        return f"{item.path.name}::{getattr(item, 'originalname', item.name)}"
-
-    gone = {place(item) for item in items} & set(collecting.LEFT_OUT)
-    unknown = {p for p in set(collecting.LEFT_OUT) - gone if any(item.path.name == p.split("::")[0] for item in items)}
-    if unknown and not config.option.keyword and not any("::" in argument for argument in config.args):
-        raise pytest.UsageError(f"lib/collecting.py leaves out what is not there: {sorted(unknown)}")
-    config.left_out = [item for item in items if place(item) in gone]
+    unknown = [name for name in collecting.LEFT_OUT if not (pathlib.Path(__file__).parent / name).is_file()]
+    if unknown:
+        raise pytest.UsageError(f"lib/collecting.py leaves out what is not there: {unknown}")
+    config.left_out = [item for item in items if item.path.name in collecting.LEFT_OUT]
     config.hook.pytest_deselected(items=config.left_out)
-    items[:] = [item for item in items if place(item) not in gone]
+    items[:] = [item for item in items if item.path.name not in collecting.LEFT_OUT]
 
 
 def pytest_terminal_summary(terminalreporter, config):
     if left_out := getattr(config, "left_out", None):
         terminalreporter.section(f"{len(left_out)} cases are left out, as every server collects all the time")
-        for place in sorted({f"{item.path.name}::{item.originalname}" for item in left_out}):
-            terminalreporter.line(f"{place}: {collecting.LEFT_OUT[place]}")
+        for name in sorted({item.path.name for item in left_out}):
+            terminalreporter.line(f"{name}: {collecting.LEFT_OUT[name]}")
 
 
 @pytest.hookimpl(hookwrapper=True)
