@@ -275,7 +275,7 @@ static void *monitor_main(void *arg)
     prctl(PR_SET_NAME, "monitor");
     while (!atomic_load(&server->stopping)) {
         int64_t ms = quiet > MONITOR_IDLE_TICKS ? MONITOR_IDLE_MS : MONITOR_TICK_MS;
-        nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
+        rs_sleep_ms(ms);
         quiet++;
         for (unsigned i = 0; i < server->lane_count; i++)
             if (watch_lane(&server->lanes[i]))

@@ -172,7 +172,7 @@ void rs_http_drain(struct rs_http_server *server)
         }
         if (cut != 0 && now - cut >= ABORT_MS)
             break;
-        nanosleep(&(struct timespec){.tv_nsec = DRAIN_STEP_MS * 1000000}, NULL);
+        rs_sleep_ms(DRAIN_STEP_MS);
     }
     if (listening)
         close_listeners(server);
@@ -192,7 +192,7 @@ bool rs_http_server_free(struct rs_http_server **serverp)
     close_listeners(server);
     int64_t end = rs_mono_ms() + ABORT_MS;
     while (atomic_load(&server->threads) > 0 && rs_mono_ms() < end)
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        rs_sleep_ms(1);
     if (atomic_load(&server->threads) > 0)
         return false;
     for (unsigned i = 0; i < server->lane_count && server->lanes != NULL; i++)

@@ -485,3 +485,14 @@ bool rs_manifest_referrer(rs_str bytes, struct rs_arena *arena, struct rs_referr
     *out = r;
     return true;
 }
+
+const char *rs_descriptor_role_name(enum rs_descriptor_role role)
+{
+    static const char *const names[] = {
+        [RS_ROLE_CONFIG] = "config",
+        [RS_ROLE_LAYER] = "layer",
+        [RS_ROLE_MANIFEST] = "manifest",
+        [RS_ROLE_SUBJECT] = "subject",
+    };
+    return names[role];
+}

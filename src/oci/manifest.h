@@ -26,6 +26,7 @@ enum rs_manifest_kind {
 };
 
 enum rs_descriptor_role { RS_ROLE_CONFIG, RS_ROLE_LAYER, RS_ROLE_MANIFEST, RS_ROLE_SUBJECT };
+const char *rs_descriptor_role_name(enum rs_descriptor_role role); /* "config" … */
 
 struct rs_descriptor {
     enum rs_descriptor_role role;

@@ -24,17 +24,6 @@ struct push {
     bool was_absent;                /* what the condition was last told */
 };
 
-static const char *role_name(enum rs_descriptor_role role)
-{
-    static const char *const names[] = {
-        [RS_ROLE_CONFIG] = "config",
-        [RS_ROLE_LAYER] = "layer",
-        [RS_ROLE_MANIFEST] = "manifest",
-        [RS_ROLE_SUBJECT] = "subject",
-    };
-    return names[role];
-}
-
 static rs_rc check_digest(const struct rs_manifest_put *put, struct rs_digest *out, struct rs_err *err)
 {
     if (put->bytes.len > RS_MANIFEST_MAX)
@@ -109,11 +98,12 @@ static rs_rc check_reference(struct push *push, const struct rs_descriptor *d, s
     rs_rc rc = find(push, d, &size, err);
     if (rc == RS_E_NOT_FOUND)
         return rs_err_set(err, RS_E_MANIFEST_BLOB_UNKNOWN, "%s %s is not in repository " RS_STR_FMT ": push it first",
-                          role_name(d->role), d->digest.text, RS_STR_ARG(push->put->repository));
+                          rs_descriptor_role_name(d->role), d->digest.text, RS_STR_ARG(push->put->repository));
     RS_TRY(rc);
     if (size != d->size)
         return rs_err_set(err, RS_E_MANIFEST_INVALID, "%s %s has %llu bytes, the manifest says %llu",
-                          role_name(d->role), d->digest.text, (unsigned long long)size, (unsigned long long)d->size);
+                          rs_descriptor_role_name(d->role), d->digest.text, (unsigned long long)size,
+                          (unsigned long long)d->size);
     return RS_OK;
 }
 

@@ -85,7 +85,7 @@ static void pause_s(struct check *c, int seconds)
 {
     int64_t end_ms = rs_mono_ms() + seconds * 1000;
     while (rs_mono_ms() < end_ms && check_goes_on(c))
-        nanosleep(&(struct timespec){.tv_nsec = 100 * 1000000}, NULL);
+        rs_sleep_ms(100);
 }
 
 /* Reads it until it stays the same. */

@@ -18,8 +18,7 @@ static void keep_rate(struct check *c, size_t n)
         return;
     int64_t due_ms = c->began_ms + (int64_t)((double)c->read_bytes * 1000 / (double)rate);
     for (int64_t now = rs_mono_ms(); now < due_ms && check_goes_on(c); now = rs_mono_ms()) {
-        int64_t ms = RS_MIN(due_ms - now, PAUSE_MS);
-        nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
+        rs_sleep_ms(RS_MIN(due_ms - now, PAUSE_MS));
     }
 }
 

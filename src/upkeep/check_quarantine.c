@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Quarantine: what is broken is moved to roadstead/v1/quarantine, never deleted. A note beside it, of the same name
- * with
- * ".txt", says what it is and where it lay; it is written first, so that a crash leaves nothing there that nobody can
- * explain.
+ * with ".txt", says what it is and where it lay; it is written first, so that a crash leaves nothing there that nobody
+ * can explain.
  */
 #include "base/clock.h"
 #include "upkeep/check_priv.h"

@@ -11,17 +11,6 @@ struct references {
     const char *link; /* the path */
 };
 
-static const char *role_name(enum rs_descriptor_role role)
-{
-    static const char *const names[] = {
-        [RS_ROLE_CONFIG] = "config",
-        [RS_ROLE_LAYER] = "layer",
-        [RS_ROLE_MANIFEST] = "manifest",
-        [RS_ROLE_SUBJECT] = "subject",
-    };
-    return names[role];
-}
-
 static bool is_there(struct check *c, const char *path)
 {
     struct rs_storage_stat st;
@@ -47,7 +36,8 @@ static void tell(const struct references *ref, enum rs_finding_kind kind, const 
     struct repository *r = ref->r;
     struct rs_err err = {0};
     rs_buf_init(&text, CHECK_TEXT_MAX);
-    rs_buf_printf(&text, "the %s that manifest %s needs %s; ", role_name(ref->d->role), ref->manifest->text, what);
+    rs_buf_printf(&text, "the %s that manifest %s needs %s; ", rs_descriptor_role_name(ref->d->role),
+                  ref->manifest->text, what);
     check_tags_of(r, ref->manifest, &text);
     struct rs_finding f = {
         .kind = kind,
